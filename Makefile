@@ -1,0 +1,37 @@
+# The project's commands. `make help` lists them.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+DEBIAN := postgresql orthanc orthanc-dicomweb orthanc-python dcmtk chromium
+
+.PHONY: help run test lint bench clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
+
+$(VENV)/.runtime: requirements.txt
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.develop: requirements.txt requirements-dev.txt
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime
+
+run: $(VENV)/.runtime ## start the registry with its demo region on http://127.0.0.1:8080
+	@exec $(PYTHON) -m app.server
+
+test: $(VENV)/.develop ## everything the tests need, and the whole suite
+	@.ci/system-packages $(DEBIAN)
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/.develop ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy app wsgi.py
+
+bench: $(VENV)/.develop ## the benchmarks
+	$(PYTHON) -m benchmarks
+
+clean: ## remove what was installed and made here
+	rm -rf $(VENV) var

@@ -1,0 +1,98 @@
+"""`flask explain` and `flask policy …`: the decision told rule by rule, and the region's choices."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from app.access.enforcement import Enforcement
+from app.access.explain import Explained
+from app.access.explain import explain as explained
+from app.access.subject import Subject
+from app.fhir.temporal import interval
+from app.policy.model import ROLES
+from app.policy.organisation import key_from
+from app.storage.engine import Store
+
+ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
+MARKS = {"permits": "✓", "refuses": "✗", "redacts": "✓", "passes": "·", "depends on the study": "?", "not reached": " "}
+
+
+@click.command("explain")
+@click.option("--patient", required=True, metavar="NHSNUMBER")
+@click.option("--org", required=True, metavar="ODS", help="The organisation that asks.")
+@click.option("--practitioner", metavar="ID", help="The practitioner who asks.")
+@click.option("--role", type=click.Choice(ROLES), help="clinician with a practitioner, else system, if not given.")
+@click.option("--purpose", default="TREAT", help="Purpose of use; TREAT if not given.")
+@click.option("--at", metavar="INSTANT", help="As of this instant; now if not given.")
+@click.option("--study", metavar="UID", help="One study only.")
+@click.option("--json", "as_json", is_flag=True)
+def explain(
+    patient: str,
+    org: str,
+    practitioner: str | None,
+    role: str | None,
+    purpose: str,
+    at: str | None,
+    study: str | None,
+    as_json: bool,
+) -> None:
+    """Say, study by study, what each rule makes of a request, and why."""
+    store, enforcement = _parts()
+    try:
+        instant = interval(at, store.zone)[0] if at else store.clock()
+    except ValueError as error:
+        raise click.UsageError("--at is not a date or time; expected one like 2026-03-10T10:00:00Z") from error
+    subject = Subject(
+        client_id="explain",
+        kind="backend",
+        organisation=key_from(ODS, org),
+        role=role or ("clinician" if practitioner else "system"),
+        purpose=purpose or None,
+        practitioner=f"Practitioner/{practitioner.removeprefix('Practitioner/')}" if practitioner else None,
+    )
+    with store.begin(reads=True) as tx:
+        found = explained(tx, enforcement, subject, patient, instant, study)
+    if as_json:
+        click.echo(json.dumps([one.as_json() for one in found]))
+    else:
+        click.echo("\n\n".join(_told(one) for one in found))
+
+
+def _told(one: Explained) -> str:
+    lines = [f"{one.study or 'no study on file'}: {one.effect} ({', '.join(one.reasons)})"]
+    for step in one.steps:
+        why = f" {', '.join(step.reasons)}: {step.because}" if step.reasons else ""
+        name = step.rule.replace("_", " ")
+        lines.append(f"  {MARKS[step.verdict]} {step.number:2} {step.clause:12} {name}: {step.verdict}{why}")
+        lines += [f"        {note}" for note in step.notes]
+    if one.basis:
+        lines.append(f"  rests on {', '.join(one.basis)}")
+    if one.expires:
+        lines.append(f"  good until {one.expires}")
+    return "\n".join(lines)
+
+
+policy = AppGroup("policy", help="The region's choices, P1 to P26.")
+
+
+@policy.command("show")
+@click.option("--json", "as_json", is_flag=True)
+def show(as_json: bool) -> None:
+    """The choices in force, with their version and hash."""
+    _, enforcement = _parts()
+    said = enforcement.switches.as_json()
+    if as_json:
+        click.echo(json.dumps(said))
+        return
+    click.echo(f"version {said['version']}, hash {said['hash']}")
+    for name, choice in said["choices"].items():
+        click.echo(f"  {choice['id']:4} {name} = {json.dumps(choice['value'])}\n       {choice['means']}")
+
+
+def _parts() -> tuple[Store, Enforcement]:
+    services = current_app.extensions["services"]
+    return services.store, services.enforcement

@@ -1,0 +1,335 @@
+"""The policy enforcement point: the only caller of the decision point, and the only maker of a Grant.
+
+Each door asks here first and hands the Grant to storage. What a refusal looks like from outside (policy, section 5) is
+decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.access import information, permissions
+from app.access.scopes import authorize
+from app.access.subject import Subject
+from app.fhir.outcome import Fault
+from app.fhir.query import Query
+from app.fhir.registry import TYPES
+from app.policy.decide import Person, Residual, residual
+from app.policy.grant import (
+    About,
+    AboutPopulation,
+    EndpointsOf,
+    Everything,
+    Grant,
+    OwnedBy,
+    Population,
+    Rows,
+    Rule,
+    Studies,
+    StudyCase,
+)
+from app.policy.model import Relationship, Request, Requester
+from app.policy.predicate import FALSE
+from app.policy.relationship import RULES
+from app.policy.switches import Switches
+from app.storage.engine import Tx
+from app.storage.projection import owner_of
+from app.storage.resources import Stored
+
+NO_RELATIONSHIP = (
+    "no care relationship with this patient is recorded at your organisation; expected an active episode of care, a booked"
+    " appointment, an MDT team or an urgent referral, or emergency access with its reason"
+)
+WRONG_PURPOSE = (
+    "the purpose of use in the security context is missing or is not direct care; expected TREAT, ETREAT or BTG"
+)
+
+# Reasons that rest on the request alone, so that telling them tells nothing of any patient.
+OF_REQUEST = frozenset(
+    {"PURPOSE_MISSING", "PURPOSE_NOT_DIRECT_CARE", "PATIENT_CHANNEL_NOT_ENABLED", "ORGANISATION_MISSING"}
+)
+
+WRITES = frozenset({"create", "update", "patch", "delete"})
+
+
+@dataclass
+class Enforcement:
+    """Decides for every door. `reads_all` lets the steward read everything, for conformance suites (demo mode)."""
+
+    switches: Switches
+    reads_all: bool = False
+    organisations: information.Organisations = information.Organisations()
+
+    # Who is asking ------------------------------------------------------------------------------------------------
+
+    def requester(self, tx: Tx, subject: Subject) -> Requester:
+        """The subject as policy knows it, with the organisations and groups it stands for now."""
+        self.organisations = known = self.organisations.current(tx)
+        key = subject.organisation
+        tree = known.tree(key) if key else frozenset()
+        return Requester(
+            organisation=key,
+            tree=tree,
+            ancestors=known.ancestors(key) if key else frozenset(),
+            practitioner=subject.practitioner,
+            role=subject.role,
+            client=subject.client_id,
+            groups=information.teams_of(tx, subject.practitioner, tree, tx.at) if subject.practitioner else frozenset(),
+            auth_time=subject.auth_time,
+            patient=subject.patient,
+            credential_until=subject.expires,
+        )
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def permit(
+        self,
+        tx: Tx,
+        subject: Subject,
+        interaction: str,
+        type_name: str,
+        *,
+        query: Query | None = None,
+        id: str | None = None,
+    ) -> Grant:
+        """What this request may touch. Raises Fault "forbidden" where policy tells the requester so."""
+        authorize(subject.scopes, type_name, interaction)
+        if subject.kind == "steward" and self.reads_all:
+            return self._everything(tx, subject)
+        if type_name in permissions.PRIVACY_TYPES and not (
+            permissions.reads_privacy(subject) or permissions.may_write(subject, type_name)
+        ):
+            raise Fault(
+                "forbidden", f"{type_name} is read by the privacy role alone; expected a client or user of that role"
+            )
+        if interaction in WRITES:
+            return self._for_writing(tx, subject, type_name, query)
+        requester = self.requester(tx, subject)
+        names = information.named(query) if query else None
+        if names is not None:
+            known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
+            return self._named(subject, requester, known, tx.at, type_name)
+        if id is not None:
+            known = information.of_resource(tx, type_name, id, sorted(requester.tree), requester.practitioner)
+            return self._grant(subject, requester, known, None, tx.at)
+        kinds = information.touched(query) if query else frozenset(TYPES)
+        if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
+            return self._grant(subject, requester, information.Known(), None, tx.at)
+        population = self._population(requester, tx.at)
+        own_bound = self.switches.opt_out_binds_origin
+        known = information.of_population(tx, population, requester.groups, own_bound)
+        return self._grant(subject, requester, known, population, tx.at)
+
+    def _named(
+        self, subject: Subject, requester: Requester, known: information.Known, at: int, type_name: str
+    ) -> Grant:
+        grant = self._grant(subject, requester, known, None, at)
+        if TYPES[type_name].visibility != "study":
+            return grant
+        judged = [self._residual(subject, requester, group.person, at) for group in known.groups]
+        if any(group.owns_study and one.permit != FALSE for group, one in zip(known.groups, judged, strict=True)):
+            return grant
+        refusals = [one.cases[-1][1].reasons[0] for one in judged if one.cases and not one.related]
+        if any(reason in OF_REQUEST for reason in refusals) or self._request_refused(subject, requester, at):
+            raise Fault("forbidden", WRONG_PURPOSE, detail="ACCESS_DENIED")
+        if not any(one.related for one in judged):
+            raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
+        return grant
+
+    def _request_refused(self, subject: Subject, requester: Requester, at: int) -> bool:
+        nobody = residual(Request(requester, subject.purpose), Person(frozenset({"Patient/*"})), self.switches, at)
+        return nobody.cases[-1][1].reasons[0] in OF_REQUEST
+
+    def _residual(
+        self, subject: Subject, requester: Requester, person: Person, at: int, action: str = "read"
+    ) -> Residual:
+        return residual(Request(requester, subject.purpose, action), person, self.switches, at)
+
+    def _population(self, requester: Requester, at: int) -> Population:
+        return Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), at)
+
+    def _grant(
+        self,
+        subject: Subject,
+        requester: Requester,
+        known: information.Known,
+        population: Population | None,
+        at: int,
+    ) -> Grant:
+        judged = [(group, self._residual(subject, requester, group.person, at)) for group in known.groups]
+        cases = tuple(StudyCase(group.rids, one.permit) for group, one in judged)
+        nobody = self._residual(subject, requester, Person(frozenset({"Patient/*"})), at)
+        ordinary = FALSE
+        if population is not None:
+            ordinary = self._residual(subject, requester, _ordinary(requester), at).permit
+        shown = Studies(cases, population, ordinary, nobody.permit)
+        locate = self._locate(subject, requester, known, population, at)
+        related = tuple(rid for group, one in judged if one.related or group.owns_study for rid in group.rids)
+        tree = tuple(sorted(requester.tree))
+        about: tuple[Rule, ...] = (About(related),) if related else ()
+        if population is not None:
+            about = (*about, AboutPopulation(population, shown.apart))
+        decisions = [decision for _, one in judged for _, decision in one.cases if decision.permitted]
+        reasons = [reason for _, one in judged for _, decision in one.cases for reason in decision.reasons]
+        return Grant(
+            decision=str(uuid.uuid4()),
+            at=at,
+            rows=self._rows(subject, tree, about, shown, locate or shown),
+            locate=locate,
+            may_locate=locate is None or locate != Studies(),
+            redact=any(one.redact for _, one in judged) or nobody.redact,
+            reasons=tuple(dict.fromkeys(reasons)),
+            basis=tuple(dict.fromkeys(item for decision in decisions for item in decision.basis)),
+            obligations=tuple(dict.fromkeys(["AUDIT", *(o for d in decisions for o in d.obligations)])),
+            until=min((d.expires for d in decisions if d.expires is not None), default=None),
+            policy=self.switches.hash,
+            purpose=subject.purpose,
+            patients=known.records,
+            writer=subject.organisation,
+        )
+
+    def _locate(
+        self,
+        subject: Subject,
+        requester: Requester,
+        known: information.Known,
+        population: Population | None,
+        at: int,
+    ) -> Studies | None:
+        """The studies whose endpoint may be shown, where that differs from those that may be seen."""
+        seen = [self._residual(subject, requester, group.person, at) for group in known.groups]
+        located = [self._residual(subject, requester, group.person, at, "locate") for group in known.groups]
+        nobody = Person(frozenset({"Patient/*"}))
+        otherwise = self._residual(subject, requester, nobody, at, "locate")
+        ordinary = self._residual(subject, requester, _ordinary(requester), at, "locate")
+        same = all(a.permit == b.permit and not b.redact for a, b in zip(seen, located, strict=True))
+        same = same and otherwise.permit == self._residual(subject, requester, nobody, at).permit
+        if population is not None:
+            same = same and ordinary.permit == self._residual(subject, requester, _ordinary(requester), at).permit
+        if same and not otherwise.redact:
+            return None
+        if otherwise.redact:
+            return Studies()
+        cases = tuple(StudyCase(group.rids, one.permit) for group, one in zip(known.groups, located, strict=True))
+        return Studies(cases, population, ordinary.permit if population else FALSE, otherwise.permit)
+
+    def _rows(
+        self, subject: Subject, tree: tuple[str, ...], about: tuple[Rule, ...], shown: Studies, locate: Studies
+    ) -> dict[str, tuple[Rule, ...]]:
+        own = OwnedBy(tree)
+        privacy: tuple[Rule, ...] = (own, *about) if permissions.reads_privacy(subject) else ()
+        rules: dict[str, tuple[Rule, ...]] = {
+            "study": (shown,),
+            "person": (own, *about),
+            "care": (own, *about),
+            "privacy": privacy,
+            "directory": (Everything(),),
+            "conformance": (Everything(),),
+            "endpoint": (own, EndpointsOf(locate)) if locate != Studies() else (own,),
+            "own": (own,),
+        }
+        return {name: rules[definition.visibility] for name, definition in TYPES.items()}
+
+    def _everything(self, tx: Tx, subject: Subject) -> Grant:
+        return Grant(
+            decision=str(uuid.uuid4()),
+            at=tx.at,
+            rows={name: (Everything(),) for name in TYPES},
+            reasons=("STEWARD",),
+            policy=self.switches.hash,
+            purpose=subject.purpose,
+            writer=subject.organisation,
+        )
+
+    def for_explaining(self, tx: Tx, patients: tuple[int, ...]) -> Grant:
+        """What the decision point itself must read to say why: the patient's studies. Never the grant of an answer."""
+        return Grant(
+            decision=str(uuid.uuid4()),
+            at=tx.at,
+            rows={"ImagingStudy": (About(patients),)},
+            reasons=("EXPLANATION",),
+            policy=self.switches.hash,
+        )
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def _for_writing(self, tx: Tx, subject: Subject, type_name: str, query: Query | None) -> Grant:
+        """The rows that a write may find: the organisation's own. A patient is found by exact identifier, to be
+        matched and never made twice."""
+        self._may_write(subject, type_name)
+        tree = tuple(sorted(self.requester(tx, subject).tree))
+        rows: dict[str, tuple[Rule, ...]] = {name: (OwnedBy(tree),) for name in TYPES}
+        rows |= {name: (Everything(),) for name, d in TYPES.items() if d.visibility in ("directory", "conformance")}
+        rows["Patient"] = (Everything(),)
+        if subject.kind == "steward":
+            rows = {name: (Everything(),) for name in TYPES}
+        return Grant(
+            decision=str(uuid.uuid4()),
+            at=tx.at,
+            rows=rows,
+            reasons=("WRITER",),
+            policy=self.switches.hash,
+            purpose=subject.purpose,
+            writer=None if subject.kind == "steward" else subject.organisation,
+        )
+
+    def permit_write(
+        self,
+        tx: Tx,
+        subject: Subject,
+        interaction: str,
+        resource: dict[str, Any],
+        current: Stored | None = None,
+    ) -> Grant:
+        """Whether this client may write this. Raises Fault "forbidden" when the type, the organisation that the
+        resource names, or the one that holds the current version is not the client's."""
+        type_name = resource["resourceType"]
+        authorize(subject.scopes, type_name, interaction)
+        grant = self._for_writing(tx, subject, type_name, None)
+        if subject.kind == "steward":
+            return grant
+        tree = self.requester(tx, subject).tree
+        kind = TYPES[type_name].visibility
+        if kind in ("directory", "conformance") or type_name == "Patient":
+            return grant
+        for owner in self._owners(tx, resource, current, grant.writer):
+            if owner not in tree:
+                raise Fault(
+                    "forbidden",
+                    f"this {type_name} belongs to another organisation; expected one of the client's own organisation",
+                    detail="ACCESS_DENIED",
+                )
+        return grant
+
+    @staticmethod
+    def may_choose_ids(subject: Subject, type_name: str) -> bool:
+        """Whether an update may create: for studies and reports the steward's alone, since a taken id would tell."""
+        return subject.kind == "steward" or TYPES[type_name].visibility != "study"
+
+    @staticmethod
+    def _owners(tx: Tx, resource: dict[str, Any], current: Stored | None, writer: str | None) -> Iterable[str | None]:
+        if current is not None:
+            yield current.owner
+        yield owner_of(tx, resource, writer)
+
+    @staticmethod
+    def _may_write(subject: Subject, type_name: str) -> None:
+        if not permissions.may_write(subject, type_name):
+            raise Fault(
+                "forbidden",
+                f"this client may not write {type_name}; expected a client registered to keep that type",
+                detail="ACCESS_DENIED",
+            )
+
+
+def _ordinary(requester: Requester) -> Person:
+    """Someone with a relationship to the requester and nothing else on file."""
+    orgs = frozenset({requester.organisation}) if requester.organisation else frozenset()
+    episode = Relationship("EpisodeOfCare/*", 0, "episode", "active", "Patient/*", orgs)
+    return Person(frozenset({"Patient/*"}), relationships=(episode,))
+
+
+__all__ = ["Enforcement", "Rows"]

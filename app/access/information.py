@@ -1,0 +1,278 @@
+"""The policy information point: rows become facts, in one statement a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.fhir.query import AnyOf, Chain, Clause, Condition, Has, Query, Reference, Token
+from app.fhir.registry import TYPES
+from app.policy import organisation
+from app.policy.decide import Person
+from app.policy.directive import Directive
+from app.policy.grant import Population
+from app.policy.model import EmergencyGrant, Relationship
+from app.storage.engine import Tx
+from app.storage.indexing import PATIENT_PARAMS
+from app.storage.keys import code_hash, fact_mark, param_number
+from app.storage.predicate import relationship_holds
+from app.storage.projection import DECEASED, INDETERMINATE, RESTRICTED
+from app.storage.sql import Sql, any_of, joined, sql
+
+PATIENT = TYPES["Patient"].code
+STUDIES = tuple(TYPES[name].code for name in ("ImagingStudy", "DiagnosticReport"))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One person: the records joined by replaced-by, and what is on file for them."""
+
+    rids: tuple[int, ...]
+    person: Person
+    owns_study: bool = False  # the requester's organisation is the origin of one of their studies
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What one gathering found. `records` is rid → "Patient/id"."""
+
+    groups: tuple[Group, ...] = ()
+    records: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How a request names its patients: ids, or identifiers."""
+
+    ids: tuple[str, ...] = ()
+    identifiers: tuple[Token, ...] = ()
+
+
+def named(query: Query) -> Names | None:
+    """The patients that every match of the query must be about; None where it names none."""
+    for condition in query.where:
+        if found := _named(query.type, condition):
+            return found
+    return None
+
+
+def _named(type_name: str, condition: Condition) -> Names | None:
+    params = PATIENT_PARAMS.get(type_name, ("patient",) if type_name in ("Appointment", "AuditEvent") else ())
+    match condition:
+        case Clause(param, None | "Patient", values) if param.name in params:
+            ids = tuple(v.id for v in values if isinstance(v, Reference) and v.id and v.type in (None, "Patient"))
+            return Names(ids=ids)
+        case Clause(param, "identifier", values) if param.name in params:
+            return Names(identifiers=tuple(v for v in values if isinstance(v, Token)))
+        case Chain(param, "Patient", Clause(inner, None, values)) if param.name in params:
+            if inner.name == "identifier":
+                return Names(identifiers=tuple(v for v in values if isinstance(v, Token)))
+            if inner.name == "_id":
+                return Names(ids=tuple(v.code for v in values if isinstance(v, Token) and v.code))
+    return None
+
+
+def touched(query: Query) -> frozenset[str]:
+    """Every type whose rows can change the answer to the query."""
+    found = {query.type}
+
+    def walk(condition: Condition) -> None:
+        match condition:
+            case Chain(_, target, rest):
+                found.add(target)
+                walk(rest)
+            case Has(source, _, rest):
+                found.add(source)
+                walk(rest)
+            case AnyOf(parts):
+                for part in parts:
+                    walk(part)
+
+    for condition in query.where:
+        walk(condition)
+    for include in query.includes:
+        found.add(include.source)
+        found.update([include.target] if include.target else include.param.targets)
+    return frozenset(found & TYPES.keys())
+
+
+def of_names(tx: Tx, names: Names, tree: Sequence[str], practitioner: str | None) -> Known:
+    """The facts of the patients named."""
+    parts = []
+    if names.ids:
+        text, param = tx.in_list("i.id", names.ids)
+        parts.append(sql(f"SELECT i.rid FROM identity i WHERE i.type = ? AND {text}", PATIENT, param))
+    for token in names.identifiers:
+        part = sql(
+            "SELECT x.rid FROM identifier x WHERE x.param = ? AND x.value = ?",
+            param_number("Patient.identifier"),
+            token.code or "",
+        )
+        if token.system is not None:
+            part = part + sql(" AND x.system = ?", code_hash(token.system))
+        parts.append(part)
+    if not parts:
+        return Known()
+    return _gather(tx, joined(" UNION ", parts), tree, practitioner)
+
+
+def of_resource(tx: Tx, type_name: str, id: str, tree: Sequence[str], practitioner: str | None) -> Known:
+    """The facts of the patient that a resource is about."""
+    start = sql("SELECT i.patient FROM identity i WHERE i.type = ? AND i.id = ?", TYPES[type_name].code, id)
+    return _gather(tx, start, tree, practitioner)
+
+
+def of_population(tx: Tx, population: Population, teams: Iterable[str], own_bound: bool) -> Known:
+    """The facts of those in the population for whom there is more on file than a relationship.
+
+    Among them those whose relationship names one of the requester's `teams`; with `own_bound` (P1) also patients of
+    the requester's own studies.
+    """
+    tree = population.orgs
+    held = any_of([relationship_holds(tx, rule, population, "l") for rule in population.rules])
+    related: Sql = "SELECT a.grp FROM relationship l JOIN person a ON a.patient = l.patient WHERE " + held
+    if own_bound:
+        own = _origin(tx, "s", population.orgs)
+        related = related + " UNION SELECT a.grp FROM resource s JOIN person a ON a.patient = s.patient WHERE " + own
+    special = (
+        "SELECT b.patient FROM person b WHERE b.grp IN ("
+        + related
+        + ") AND (b.flags <> 0 OR EXISTS (SELECT 1 FROM directive d WHERE d.patient = b.patient))"
+    )
+    function = "strpos" if tx.postgresql else "instr"
+    for team in sorted(teams):
+        special = special + sql(
+            f" UNION SELECT l.patient FROM relationship l WHERE {function}(l.members, ?) > 0", f" {team} "
+        )
+    if population.practitioner is not None:
+        special = special + sql(
+            " UNION SELECT e.patient FROM emergency_grant e WHERE e.practitioner = ?", population.practitioner
+        )
+    return _gather(tx, special, tree, population.practitioner)
+
+
+def _origin(tx: Tx, row: str, orgs: Sequence[str]) -> Sql:
+    function = "strpos" if tx.postgresql else "instr"
+    return any_of([sql(f"{function}({row}.facts, ?) > 0", f" {fact_mark('origin', org)} ") for org in orgs])
+
+
+def _gather(tx: Tx, start: Sql, tree: Sequence[str], practitioner: str | None) -> Known:
+    own = _origin(tx, "s", tree)
+    types, type_param = tx.in_list("s.type", STUDIES)
+    holders, holder_param = tx.in_list("e.organisation", list(tree))
+    statement = (
+        "WITH grp AS (SELECT b.patient, b.id, b.grp, b.flags FROM person a JOIN person b ON b.grp = a.grp"
+        " WHERE a.patient IN (" + start + ")) "
+        "SELECT 0, g.patient, g.grp, g.flags, g.id, '', '', '', '', NULL, NULL FROM grp g "
+        "UNION ALL SELECT 1, d.patient, g.grp, d.version, d.id, d.body, '', '', '', NULL, NULL"
+        " FROM grp g JOIN directive d ON d.patient = g.patient "
+        "UNION ALL SELECT 2, l.patient, g.grp, l.version, l.source, l.kind, l.status, l.org, l.members, l.low, l.high"
+        " FROM grp g JOIN relationship l ON l.patient = g.patient "
+        "UNION ALL SELECT 3, s.patient, s.grp, 0, '', '', '', '', '', NULL, NULL FROM (SELECT g.patient, g.grp FROM grp g"
+        f" WHERE EXISTS (SELECT 1 FROM resource s WHERE s.patient = g.patient AND {types} AND NOT s.deleted AND "
+    )
+    statement = statement + sql("", type_param) + own + ")) s "
+    if practitioner is not None:
+        statement = statement + sql(
+            "UNION ALL SELECT 4, e.patient, g.grp, e.version, e.id, e.practitioner, e.organisation, e.reason,"
+            " CASE WHEN e.revoked THEN 'revoked' ELSE '' END, e.low, e.high"
+            f" FROM grp g JOIN emergency_grant e ON e.patient = g.patient WHERE {holders}",
+            holder_param,
+        )
+    return _assemble(tx.rows(statement.text, *statement.params))
+
+
+def _assemble(rows: list[tuple[Any, ...]]) -> Known:
+    groups: dict[int, dict[int, list[tuple[Any, ...]]]] = {}
+    for row in rows:
+        groups.setdefault(row[2], {}).setdefault(row[0], []).append(row)
+    records = {row[1]: f"Patient/{row[4]}" for found in groups.values() for row in found.get(0, ())}
+    return Known(tuple(_group(found, records) for _, found in sorted(groups.items())), records)
+
+
+def _group(found: dict[int, list[tuple[Any, ...]]], records: dict[int, str]) -> Group:
+    flags = 0
+    for row in found[0]:
+        flags |= row[3]
+    related: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for row in found.get(2, ()):
+        related.setdefault((row[4], f"{row[5]} {row[6]} {row[8]} {row[9]} {row[10]}"), []).append(row)
+    relationships = tuple(
+        Relationship(
+            source=rows[0][4],
+            version=rows[0][3],
+            kind=rows[0][5],
+            status=rows[0][6],
+            patient=records[rows[0][1]],
+            orgs=frozenset(row[7] for row in rows if row[7]),
+            members=frozenset(rows[0][8].split()),
+            start=rows[0][9],
+            end=rows[0][10],
+        )
+        for rows in related.values()
+    )
+    person = Person(
+        patients=frozenset(records[row[1]] for row in found[0]),
+        deceased=bool(flags & DECEASED),
+        link_error=bool(flags & INDETERMINATE),
+        directives=tuple(Directive.from_json(row[5], f"Consent/{row[4]}", row[3]) for row in found.get(1, ())),
+        relationships=relationships,
+        grants=tuple(
+            EmergencyGrant(
+                row[4], row[3], row[5], row[6], records[row[1]], row[9], row[10], row[7], row[8] == "revoked"
+            )
+            for row in found.get(4, ())
+        ),
+        restricted=bool(flags & RESTRICTED),
+    )
+    return Group(tuple(sorted(row[1] for row in found[0])), person, 3 in found)
+
+
+def teams_of(tx: Tx, practitioner: str, tree: Iterable[str], at: int) -> frozenset[str]:
+    """The care teams that name the practitioner at `at`."""
+    orgs, param = tx.in_list("l.org", ["", *sorted(tree)])
+    function = "strpos" if tx.postgresql else "instr"
+    rows = tx.rows(
+        "SELECT DISTINCT l.source FROM relationship l WHERE l.kind = 'careteam' AND l.status = 'active'"
+        f" AND {function}(l.members, ?) > 0 AND {orgs} AND (l.low IS NULL OR l.low <= ?) AND (l.high IS NULL OR l.high > ?)",
+        f" {practitioner} ",
+        param,
+        at,
+        at,
+    )
+    return frozenset(source for (source,) in rows)
+
+
+# Organisations ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Organisations:
+    """The organisations as they stood at one number of their epoch. Never changed, only replaced: see `current`."""
+
+    number: int = -1
+    entries: tuple[organisation.Entry, ...] = ()
+    trees: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def current(self, tx: Tx) -> Organisations:
+        """These, if nothing has been written since, else the organisations read anew."""
+        row = tx.one("SELECT number FROM epoch WHERE name = 'organisation'")
+        number = int(row[0]) if row else 0
+        if number == self.number:
+            return self
+        rows = tx.rows("SELECT key, parent, kinds, successor FROM organisation")
+        entries = (
+            organisation.Entry(key, parent, frozenset(kinds.split()), successor)
+            for key, parent, kinds, successor in rows
+        )
+        return Organisations(number, tuple(entries))
+
+    def tree(self, key: str) -> frozenset[str]:
+        """The keys that count as `key` (P7)."""
+        if key not in self.trees:
+            self.trees[key] = organisation.tree(self.entries, key)
+        return self.trees[key]
+
+    def ancestors(self, key: str) -> frozenset[str]:
+        return organisation.ancestors(self.entries, key)

@@ -1,0 +1,27 @@
+"""Who is asking, as proved by the access token: the one thing an edge hands to the interactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`kind`: app | backend | archive | steward | user. `organisation` is a key (`ods:RXB`); `practitioner` and
+    `patient` are references; instants in microseconds UTC."""
+
+    client_id: str
+    kind: str
+    organisation: str | None
+    role: str = "system"
+    purpose: str | None = None
+    scopes: tuple[str, ...] = ()
+    practitioner: str | None = None
+    patient: str | None = None
+    auth_time: int | None = None
+    expires: int | None = None
+    decision_point: bool = False
+
+    @property
+    def ods(self) -> str | None:
+        return self.organisation.removeprefix("ods:") if self.organisation else None

@@ -1,0 +1,25 @@
+"""All of the demo region as FHIR resources, in an order in which every reference is already there."""
+
+from __future__ import annotations
+
+from app.demo import care, choices, generated, organisations, people, studies
+from app.demo.naming import Clock, Resource
+
+
+def region(at: int, patients: int = 0) -> list[Resource]:
+    """The region as of `at` (microseconds UTC) with `patients` more, generated ones. Pure."""
+    clock = Clock(at)
+    return [
+        *organisations.organisations(),
+        *organisations.endpoints(),
+        *organisations.staff(),
+        *care.locations(),
+        *people.patients(),
+        *care.teams(clock),
+        *care.episodes(clock),
+        *care.referrals(clock),
+        *care.appointments(clock),
+        *choices.consents(clock),
+        *studies.studies(),
+        *generated.generated(patients, clock),
+    ]

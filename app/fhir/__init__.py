@@ -1,0 +1,1 @@
+"""What FHIR R4 says, as pure functions: no clock, no database, no web framework."""

@@ -1,0 +1,156 @@
+"""The registry behind the port: each write is an ordinary interaction of the archive's client, decided and recorded.
+
+Looking for patients and studies is done with a writer's view, which finds by exact identifier and shows nothing to
+anyone. A study that another organisation registered is changed on behalf of the region, whose operator runs ingest: it
+gets one more endpoint and stays the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from app.access.subject import Subject
+from app.fhir.outcome import Fault
+from app.fhir.search import parse
+from app.ingest import identity
+from app.ingest.identity import Identifier, Known
+from app.ingest.mapping import UID_SYSTEM
+from app.ingest.registry import Conflict, Held, Rejected
+from app.interactions import Asked, Services, create, update
+from app.interactions.carrying import carry
+from app.interactions.writing import found_by
+from app.storage import reviews, search, uids
+from app.storage.engine import Tx
+from app.storage.resources import Stored
+
+PAGE = 500
+
+
+@dataclass
+class InteractionsRegistry:
+    """`archive` is the client of the endpoint's organisation, `region` the steward."""
+
+    services: Services
+    archive: Subject
+    region: Subject
+    _found: dict[str, Stored] = field(default_factory=dict)
+
+    def find_patients(self, identifiers: Sequence[Identifier]) -> list[Known]:
+        if not identifiers:
+            return []
+        wanted = ",".join(f"{_escaped(one.system)}|{_escaped(one.value)}" for one in identifiers)
+        return [identity.known(orjson.loads(one.content)) for one in self._all("Patient", [("identifier", wanted)])]
+
+    def find_study(self, uid: str) -> tuple[dict[str, Any], int] | None:
+        found = self._all("ImagingStudy", [("identifier", f"{UID_SYSTEM}|urn:oid:{uid}")])
+        if not found:
+            return None
+        if len(found) > 1:
+            raise Rejected("the study uid is registered more than once; one study was expected")
+        (one,) = found
+        self._found[uid] = one
+        resource = orjson.loads(one.content)
+        return resource, one.version
+
+    def studies_of(self, endpoint: str) -> Iterable[str]:
+        available = [("endpoint", endpoint), ("status", "available,registered")]
+        for one in self._all("ImagingStudy", available):
+            yield study_uid(orjson.loads(one.content))
+
+    def foreign(self, study_uid: str, sop_uids: Sequence[str]) -> bool:
+        if not sop_uids:
+            return False
+        own = self.find_study(study_uid)
+        with self.services.store.begin() as tx:
+            holding = uids.studies_holding(tx, sop_uids)
+        return bool(holding - ({own[0]["id"]} if own else set()))
+
+    def put_study(self, resource: dict[str, Any], version: int | None) -> None:
+        if version is None:
+            criteria = f"identifier={UID_SYSTEM}|{resource['identifier'][0]['value']}"
+            self._write(self.archive, "create", lambda tx, asked: self._create(tx, asked, criteria, resource))
+            return
+        current = self._found[study_uid(resource)]
+        writer = self.archive if self._is_own(current) else self.region
+        tag = f'W/"{version}"'
+        self._write(
+            writer,
+            "update",
+            lambda tx, asked: update.apply(
+                self.services, tx, replace(asked, if_match=tag), "ImagingStudy", current.id, resource
+            ),
+        )
+
+    def hold(self, held: Held) -> None:
+        row = reviews.HeldStudy(
+            held.study_uid,
+            held.endpoint,
+            self.archive.organisation or "",
+            held.code,
+            held.reason,
+            orjson.dumps(asdict(held.person)).decode(),
+            orjson.dumps(held.resource).decode(),
+        )
+        self.services.store.retry(lambda tx: reviews.keep(tx, row))
+
+    def settle(self, study_uid: str, endpoint: str) -> None:
+        self.services.store.retry(lambda tx: reviews.settle(tx, study_uid, endpoint))
+
+    def _create(self, tx: Tx, asked: Asked, criteria: str, resource: dict[str, Any]) -> None:
+        # The region's view, so that two archives with one study never make it twice.
+        region = Asked(self.region)
+        if found_by(self.services, tx, region, "ImagingStudy", criteria, "create") is not None:
+            raise Conflict
+        try:
+            create.apply(self.services, tx, asked, "ImagingStudy", resource)
+        except Fault as fault:
+            # The region has configured that this archive's accession numbers may be another organisation's.
+            if fault.kind != "forbidden":
+                raise
+            create.apply(self.services, tx, region, "ImagingStudy", resource)
+
+    def _write(self, subject: Subject, interaction: str, work: Callable[[Tx, Asked], Any]) -> None:
+        asked = Asked(subject)
+        try:
+            carry(self.services, asked, interaction, "ImagingStudy", lambda tx: work(tx, asked))
+        except Fault as fault:
+            if fault.kind in ("version-conflict", "transient"):
+                raise Conflict from None
+            said = "; ".join(
+                f"{issue.expression}: {issue.text}" if issue.expression else issue.text for issue in fault.issues
+            )
+            raise Rejected(said) from None
+
+    def _is_own(self, current: Stored) -> bool:
+        with self.services.store.begin() as tx:
+            return current.owner in self.services.enforcement.requester(tx, self.archive).tree
+
+    def _all(self, type_name: str, pairs: list[tuple[str, str]]) -> list[Stored]:
+        """Everything that matches, in the view of a writer for the region."""
+        found: list[Stored] = []
+        with self.services.store.begin() as tx:
+            query = parse(type_name, [*pairs, ("_count", str(PAGE))], zone=tx.zone, at=tx.at)
+            while True:
+                grant = self.services.enforcement.permit(tx, self.region, "update", type_name, query=query)
+                page = search.run(tx, grant, query)
+                found += page.entries
+                if page.next is None:
+                    return found
+                query = replace(query, cursor=page.next)
+
+
+def study_uid(resource: dict[str, Any]) -> str:
+    """The UID of an ImagingStudy."""
+    named = (str(one["value"]) for one in resource["identifier"] if one.get("system") == UID_SYSTEM)
+    return next(named).removeprefix("urn:oid:")
+
+
+def _escaped(text: str) -> str:
+    """As a search parameter's value, https://hl7.org/fhir/R4/search.html#escaping."""
+    for sign in "\\,|$":
+        text = text.replace(sign, f"\\{sign}")
+    return text

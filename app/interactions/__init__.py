@@ -1,0 +1,53 @@
+"""FHIR interactions as use cases, one file each, without HTTP: what is asked, decided by the enforcement point, done by
+storage, recorded in the same transaction. https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.access.enforcement import Enforcement
+from app.access.subject import Subject
+from app.config import Settings
+from app.fhir.negotiation import Preference
+from app.storage.engine import Store
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that every interaction works with, joined in `create_app`.
+
+    `seal` and `open_seal` encrypt and decrypt page keys; `published` holds the conformance resources of our own.
+    """
+
+    store: Store
+    enforcement: Enforcement
+    settings: Settings
+    seal: Callable[[bytes], str]
+    open_seal: Callable[[str], bytes]
+    published: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asks, and what the headers of the request say."""
+
+    subject: Subject
+    request_id: str = ""
+    prefer: Preference = Preference()
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    if_none_exist: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back. `body` is a FHIR resource as JSON, None for an empty answer; headers as HTTP names them."""
+
+    status: int
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)

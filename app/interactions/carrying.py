@@ -1,0 +1,45 @@
+"""How an interaction is carried out: in one transaction with its record; a refusal is recorded in one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.access import audit
+from app.fhir.outcome import Fault
+from app.interactions import Asked, Services
+from app.storage.engine import Tx
+
+T = TypeVar("T")
+
+
+def carry(
+    services: Services, asked: Asked, interaction: str, type_name: str, work: Callable[[Tx], T], query: str = ""
+) -> T:
+    """Run `work` in a transaction that the database may ask to have run again. What it refuses is recorded too."""
+    try:
+        return services.store.retry(work)
+    except Fault as fault:
+        record_refusal(services, asked, interaction, type_name, fault, query)
+        raise
+
+
+def record_refusal(
+    services: Services, asked: Asked, interaction: str, type_name: str, fault: Fault, query: str = ""
+) -> None:
+    """The record of a request that was not granted, as full as that of one that was."""
+
+    def work(tx: Tx) -> None:
+        audit.record(
+            tx,
+            asked.subject,
+            None,
+            interaction,
+            type_name,
+            status=fault.status,
+            query=query,
+            detail=fault.text,
+            request_id=asked.request_id,
+        )
+
+    services.store.retry(work)

@@ -1,0 +1,142 @@
+"""search-type: https://hl7.org/fhir/R4/http.html#search. GET and POST _search, on a type or in a compartment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.access import audit
+from app.fhir import bundle, matches
+from app.fhir.outcome import Fault, Issue, operation_outcome
+from app.fhir.query import Query
+from app.fhir.registry import TYPES
+from app.fhir.resource import dump, pick, summarise
+from app.fhir.search import parse
+from app.interactions import Answer, Asked, Services
+from app.interactions.carrying import carry
+from app.interactions.paging import CURSOR, seal, unseal, url
+from app.interactions.presenting import content
+from app.policy.grant import Grant
+from app.storage import search as store_search
+from app.storage.engine import Tx
+from app.storage.resources import Stored
+from app.storage.search import Page
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def search(
+    services: Services, asked: Asked, type_name: str, pairs: Pairs, compartment: tuple[str, str] | None = None
+) -> Answer:
+    """A page of what matches and may be seen. Raises Fault invalid, or forbidden where policy says so openly."""
+    query = read_query(services, asked, type_name, pairs, compartment)
+    if type_name in services.published:
+        return _published(services, asked, query)
+    raw = url(_address(services, type_name, compartment), pairs)
+    return carry(
+        services,
+        asked,
+        "search-type",
+        type_name,
+        lambda tx: apply(services, tx, asked, query, compartment, raw),
+        query=raw,
+    )
+
+
+def read_query(
+    services: Services, asked: Asked, type_name: str, pairs: Pairs, compartment: tuple[str, str] | None = None
+) -> Query:
+    """The query as understood, with its page key unsealed."""
+    if "search-type" not in TYPES[type_name].interactions:
+        raise Fault("not-supported", f"{type_name} cannot be searched")
+    query = parse(
+        type_name,
+        pairs,
+        lenient=asked.prefer.lenient,
+        base_url=services.settings.base_url,
+        zone=services.store.zone,
+        compartment=compartment,
+        at=services.store.clock(),
+    )
+    if query.cursor is not None:
+        query = replace(query, cursor=unseal(services, asked, _scope(query, compartment), query.cursor))
+    return query
+
+
+def apply(
+    services: Services,
+    tx: Tx,
+    asked: Asked,
+    query: Query,
+    compartment: tuple[str, str] | None = None,
+    raw: str = "",
+) -> Answer:
+    """search inside a transaction that is open already."""
+    grant = services.enforcement.permit(tx, asked.subject, "search-type", query.type, query=query)
+    page = audit.search(tx, grant, query) if query.type == "AuditEvent" else store_search.run(tx, grant, query)
+    audit.record(
+        tx,
+        asked.subject,
+        grant,
+        "search-type",
+        query.type,
+        status=200,
+        disclosed=page.entries,
+        query=raw,
+        request_id=asked.request_id,
+        named=tuple(grant.patients.values()),
+    )
+    return Answer(200, _bundle(services, asked, grant, query, page, compartment))
+
+
+def _bundle(
+    services: Services, asked: Asked, grant: Grant, query: Query, page: Page, compartment: tuple[str, str] | None
+) -> bytes:
+    base = services.settings.base_url
+    address = _address(services, query.type, compartment)
+    links = [("self", url(address, query.applied))]
+    if page.next is not None:
+        sealed = seal(services, asked, _scope(query, compartment), page.next)
+        links.append(("next", url(address, [*query.applied, (CURSOR, sealed)])))
+    hits = [(f"{base}/{one.ref}", _shown(grant, query, one), "match") for one in page.entries]
+    hits += [(f"{base}/{one.ref}", content(grant, one), "include") for one in page.included]
+    return bundle.searchset(
+        hits, links=links, total=page.total, outcome=_outcome(query, page, grant), id=None, at=grant.at
+    )
+
+
+def _shown(grant: Grant, query: Query, one: Stored) -> bytes:
+    body = content(grant, one)
+    if query.elements:
+        return pick(body, query.elements)
+    return summarise(body, query.summary) if query.summary not in (None, "false", "count") else body
+
+
+def _outcome(query: Query, page: Page, grant: Grant) -> bytes | None:
+    issues = [Issue("not-supported", text, severity="warning") for text in query.ignored]
+    issues += [Issue("informational", text, severity="warning") for text in grant.warnings]
+    if page.truncated:
+        text = f"more was to be included than is taken; {len(page.included)} resources are here"
+        issues.append(Issue("too-costly", text, severity="warning"))
+    return dump(operation_outcome(issues)) if issues else None
+
+
+def _scope(query: Query, compartment: tuple[str, str] | None) -> str:
+    return repr((query.type, compartment, query.applied))
+
+
+def _address(services: Services, type_name: str, compartment: tuple[str, str] | None) -> str:
+    middle = f"{compartment[0]}/{compartment[1]}/" if compartment else ""
+    return f"{services.settings.base_url}/{middle}{type_name}"
+
+
+def _published(services: Services, asked: Asked, query: Query) -> Answer:
+    """Our own conformance resources are few and public: they are matched in memory."""
+    found: list[dict[str, Any]] = [
+        one for one in services.published[query.type].values() if matches.matches(one, query.where)
+    ]
+    hits = [(f"{services.settings.base_url}/{query.type}/{one['id']}", dump(one), "match") for one in found]
+    shown = [] if query.summary == "count" else hits[: query.count]
+    links = [("self", url(_address(services, query.type, None), query.applied))]
+    return Answer(200, bundle.searchset(shown, links=links, total=len(found)))

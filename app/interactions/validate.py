@@ -1,0 +1,62 @@
+"""$validate on a type or an instance: https://hl7.org/fhir/R4/resource-operation-validate.html"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.access import audit
+from app.access.scopes import authorize
+from app.fhir.outcome import Fault, Issue, operation_outcome
+from app.fhir.resource import dump
+from app.fhir.validate import validate as issues_of
+from app.interactions import Answer, Asked, Services
+from app.interactions.carrying import carry
+from app.storage.engine import Tx
+
+MODES = ("create", "update", "delete")
+
+
+def validate(
+    services: Services,
+    asked: Asked,
+    type_name: str,
+    content: dict[str, Any],
+    pairs: Sequence[tuple[str, str]],
+    id: str | None = None,
+) -> Answer:
+    """All issues of a resource, as the answer and never as an error: 200 with an OperationOutcome."""
+    resource, options = _asked(content, pairs)
+    if resource.get("resourceType") != type_name:
+        raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
+
+    def work(tx: Tx) -> Answer:
+        authorize(asked.subject.scopes, type_name, "read")
+        issues = issues_of(resource, profile=options.get("profile"))
+        if id is not None and resource.get("id") != id:
+            issues.append(
+                Issue("invalid", "the resource's id is not that of the address; expected the same", f"{type_name}.id")
+            )
+        said = issues or [Issue("informational", "all is well", severity="information")]
+        audit.record(
+            tx, asked.subject, None, "operation", type_name, status=200, detail="$validate", request_id=asked.request_id
+        )
+        return Answer(200, dump(operation_outcome(said)))
+
+    return carry(services, asked, "operation", type_name, work)
+
+
+def _asked(content: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, str]]:
+    options = {name: value for name, value in pairs if name in ("mode", "profile")}
+    resource = content
+    if content.get("resourceType") == "Parameters":
+        resource = {}
+        for parameter in content.get("parameter") or ():
+            name = parameter.get("name")
+            if name == "resource":
+                resource = parameter.get("resource") or {}
+            elif name in ("mode", "profile"):
+                options[name] = next((str(v) for k, v in parameter.items() if k.startswith("value")), "")
+    if options.get("mode", "create") not in MODES:
+        raise Fault("invalid", "the mode is not known; expected create, update or delete", "mode")
+    return resource, options

@@ -1,0 +1,147 @@
+"""One way for every write: normalise, validate, resolve references, ask the enforcement point, store, record.
+
+The forms of create, update, patch and delete (by id or by condition, alone or inside a Bundle) differ in how they find
+what they act on, and meet here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+from urllib.parse import parse_qsl
+
+from app.access import audit
+from app.fhir import negotiation
+from app.fhir.outcome import Fault, Issue, operation_outcome
+from app.fhir.registry import TYPES
+from app.fhir.resource import conditional_reference, dump, references
+from app.fhir.search import parse
+from app.fhir.validate import check
+from app.interactions import Answer, Asked, Services
+from app.interactions.presenting import versioned
+from app.policy.grant import Grant
+from app.storage import resources, search
+from app.storage.engine import Tx
+from app.storage.resources import Stored
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def allowed(type_name: str, interaction: str) -> None:
+    """Raises Fault not-supported for an interaction that the table does not have for the type."""
+    if interaction not in TYPES[type_name].interactions:
+        raise Fault("not-supported", f"{interaction} is not supported for {type_name}")
+
+
+def prepared(services: Services, tx: Tx, resource: dict[str, Any], type_name: str, here: Container[str]) -> list[Issue]:
+    """Check everything that is to be right before the resource is stored; the warnings that remain.
+
+    `here` are the references that the Bundle itself provides. Raises Fault with every error found.
+    """
+    if resource.get("resourceType") != type_name:
+        raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
+    warnings = check(resource)
+    if services.settings.references == "strict":
+        _check_references(tx, resource, here)
+    return warnings
+
+
+def _check_references(tx: Tx, resource: dict[str, Any], here: Container[str]) -> None:
+    named: dict[str, list[str]] = {}
+    for place, reference in references(resource):
+        parts = str(reference.get("reference", "")).split("/")
+        if len(parts) >= 2 and parts[0] in TYPES and "/".join(parts[:2]) not in here:
+            named.setdefault("/".join(parts[:2]), []).append(place)
+    held = {name for name in named if TYPES[name.split("/")[0]].visibility != "conformance"}
+    missing = resources.unresolved(tx, held) if held else set()
+    issues = tuple(
+        Issue(
+            "not-found",
+            f"the reference names a {name.split('/')[0]} that is not in store; expected one that is, or one in the Bundle",
+            place,
+        )
+        for name in sorted(missing)
+        for place in named[name]
+    )
+    if issues:
+        raise Fault("unprocessable", issues[0].text, issues[0].expression, issues=issues)
+
+
+def found_by(
+    services: Services, tx: Tx, asked: Asked, type_name: str, criteria: str, interaction: str
+) -> Stored | None:
+    """The one resource that the criteria of a conditional write match. Raises Fault multiple-matches for several."""
+    pairs = parse_qsl(criteria.lstrip("?"), keep_blank_values=True)
+    if not pairs or any(name.startswith("_") and name != "_id" for name, _ in pairs):
+        raise Fault(
+            "invalid", "the criteria of a conditional write are empty or shape the result; expected search parameters"
+        )
+    query = parse(type_name, [*pairs, ("_count", "2")], base_url=services.settings.base_url, zone=tx.zone, at=tx.at)
+    if not query.where:
+        raise Fault("invalid", "the criteria of a conditional write are empty; expected search parameters")
+    resources.lock_match_key(tx, type_name, "&".join(f"{name}={value}" for name, value in sorted(pairs)))
+    grant = services.enforcement.permit(tx, asked.subject, interaction, type_name, query=query)
+    entries = search.run(tx, grant, query).entries
+    if len(entries) > 1:
+        raise Fault("multiple-matches", "the criteria match several resources; expected one at most")
+    return entries[0] if entries else None
+
+
+def current(services: Services, tx: Tx, asked: Asked, type_name: str, id: str, interaction: str) -> Stored | None:
+    """The version that a write by id acts on, deleted or not, as far as the writer may know of it."""
+    grant = services.enforcement.permit(tx, asked.subject, interaction, type_name, id=id)
+    return resources.get(tx, grant, type_name, id)
+
+
+def resolve_conditional(services: Services, tx: Tx, asked: Asked, resource: dict[str, Any]) -> dict[str, str]:
+    """What each reference of the form `Type?criteria` stands for. Raises Fault where one is not exactly one."""
+    found: dict[str, str] = {}
+    for place, reference in references(resource):
+        text = reference["reference"]
+        conditional = conditional_reference(text)
+        if conditional is None or text in found:
+            continue
+        type_name, criteria = conditional
+        if type_name not in TYPES:
+            raise Fault("unprocessable", "the reference searches a type that is not held here", place)
+        one = found_by(services, tx, asked, type_name, criteria, "read")
+        if one is None:
+            raise Fault("unprocessable", "the conditional reference matches nothing; expected exactly one", place)
+        found[text] = one.ref
+    return found
+
+
+def written(
+    services: Services,
+    tx: Tx,
+    asked: Asked,
+    interaction: str,
+    grant: Grant,
+    stored: Stored,
+    status: int,
+    warnings: list[Issue],
+) -> Answer:
+    """Record a write and answer as `Prefer: return` asks."""
+    audit.record(
+        tx,
+        asked.subject,
+        grant,
+        interaction,
+        stored.type,
+        status=status,
+        disclosed=[stored],
+        request_id=asked.request_id,
+    )
+    body: bytes | None = stored.content
+    if asked.prefer.returns == "minimal":
+        body = None
+    elif asked.prefer.returns == "OperationOutcome":
+        said = warnings or [Issue("informational", "the resource was stored", severity="information")]
+        body = dump(operation_outcome(said))
+    return versioned(services, status, body, stored, location=status == 201)
+
+
+def check_version(asked: Asked, stored: Stored | None) -> None:
+    """If-Match against what is there. Raises Fault version-conflict."""
+    there = stored.version if stored is not None and not stored.deleted else None
+    negotiation.check_if_match(asked.if_match, there)

@@ -1,0 +1,1 @@
+"""The FHIR base URL: HTTP in, interactions out."""

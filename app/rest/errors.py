@@ -1,0 +1,49 @@
+"""Whatever goes wrong becomes an OperationOutcome: never a stack trace, never the text of an exception."""
+
+from __future__ import annotations
+
+from flask import Request, Response
+from werkzeug.exceptions import HTTPException
+
+from app import observability
+from app.fhir.outcome import Fault
+from app.fhir.resource import dump
+from app.interactions import Answer
+from app.rest import negotiate
+from app.storage.engine import unavailable
+
+OF_STATUS = {404: "not-found", 405: "not-supported", 413: "too-costly", 415: "media-type", 429: "throttled"}
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """The response for an exception, logged where it is ours."""
+    fault = as_fault(request, error)
+    reply = Answer(fault.status, dump(fault.outcome), dict(fault.headers))
+    try:
+        return negotiate.respond(request, reply)
+    except Fault as second:
+        response = Response(dump(second.outcome), status=second.status)
+        response.headers["Content-Type"] = "application/fhir+json; charset=utf-8"
+        return response
+
+
+def as_fault(request: Request, error: Exception) -> Fault:
+    """The fault that an exception is told as."""
+    if isinstance(error, Fault):
+        return error
+    if isinstance(error, HTTPException):
+        kind = OF_STATUS.get(error.code or 500, "invalid")
+        text = {
+            "not-found": "no such address; expected one of this server's",
+            "not-supported": "this method is not supported here",
+        }.get(kind, "the request cannot be read; expected HTTP as the standard has it")
+        headers = {"Allow": ", ".join(error.valid_methods)} if getattr(error, "valid_methods", None) else {}
+        return Fault(kind, text, headers=headers)
+    where = negotiate.request_id(request)
+    if unavailable(error):
+        observability.event("database_unavailable", request_id=where)
+        return Fault("transient", "the database cannot be reached; try again", headers={"Retry-After": "2"})
+    observability.event(
+        "request_failed", request_id=where, error=type(error).__name__, place=observability.place_of(error)
+    )
+    return Fault("exception", f"the registry failed to answer; say request id {where} when you report it")

@@ -1,0 +1,91 @@
+"""Formats and headers: what came in as a resource, what goes out as JSON or XML."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from flask import Request, Response
+
+from app.access.subject import Subject
+from app.fhir import lossless, negotiation, xml
+from app.fhir.outcome import Fault
+from app.fhir.resource import parse
+from app.interactions import Answer, Asked
+
+
+def asked(request: Request, subject: Subject) -> Asked:
+    """Who asks, and what the headers say."""
+    headers = request.headers
+    return Asked(
+        subject=subject,
+        request_id=request_id(request),
+        prefer=negotiation.prefer(headers.get("Prefer")),
+        if_match=headers.get("If-Match"),
+        if_none_match=headers.get("If-None-Match"),
+        if_modified_since=headers.get("If-Modified-Since"),
+        if_none_exist=headers.get("If-None-Exist"),
+        idempotency_key=headers.get("Idempotency-Key"),
+    )
+
+
+def request_id(request: Request) -> str:
+    """The request's own id, or a new one where it has none that can be echoed."""
+    given = request.headers.get("X-Request-Id", "")
+    if given and len(given) <= 128 and given.isascii() and given.isprintable():
+        return given
+    known = request.environ.setdefault("registry.request_id", str(uuid.uuid4()))
+    return str(known)
+
+
+def body(request: Request, most: int) -> bytes:
+    """The request's content, read no further than allowed. Raises Fault too-costly."""
+    if (request.content_length or 0) > most:
+        raise Fault("too-costly", f"the request is too large; expected at most {most} bytes")
+    content: bytes = request.stream.read(most + 1)
+    if len(content) > most:
+        raise Fault("too-costly", f"the request is too large; expected at most {most} bytes")
+    return content
+
+
+def resource(request: Request, most: int) -> dict[str, Any]:
+    """The resource that was sent, JSON or XML."""
+    kind = negotiation.request_format(request.content_type)
+    content = body(request, most)
+    return xml.from_xml(content) if kind == negotiation.XML else parse(content, most)
+
+
+def patch(request: Request, most: int) -> tuple[str, Any]:
+    """("json", operations) or ("fhirpath", Parameters)."""
+    kind = negotiation.patch_format(request.content_type)
+    content = body(request, most)
+    if kind == "json-patch":
+        return "json", lossless.load(content, most)
+    return "fhirpath", xml.from_xml(content) if kind == negotiation.XML else parse(content, most)
+
+
+def respond(request: Request, answer: Answer) -> Response:
+    """The answer in the format that was asked for."""
+    content = answer.body
+    kind = negotiation.JSON
+    if content is not None:
+        kind = negotiation.response_format(request.headers.get("Accept"), request.args.get("_format"))
+        if kind == negotiation.XML:
+            content = xml.to_xml(lossless.load(content, 1 << 30))
+        elif request.args.get("_pretty") == "true":
+            content = _pretty(content)
+    response = Response(content or b"", status=answer.status)
+    response.headers.remove("Content-Type")
+    if content is not None:
+        response.headers["Content-Type"] = negotiation.CONTENT_TYPES[kind]
+    for name, value in answer.headers.items():
+        response.headers[name] = value
+    return response
+
+
+def _pretty(content: bytes) -> bytes:
+    loaded = json.loads(content, parse_float=Decimal)
+    return orjson.dumps(loaded, option=orjson.OPT_INDENT_2, default=lambda number: orjson.Fragment(str(number)))

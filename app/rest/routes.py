@@ -1,0 +1,188 @@
+"""The FHIR addresses: one table, read at a glance. https://hl7.org/fhir/R4/http.html"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, Response, current_app, request
+
+from app.access.subject import Subject
+from app.config import Settings
+from app.fhir import negotiation
+from app.fhir.outcome import Fault
+from app.fhir.registry import TYPES
+from app.interactions import (
+    Answer,
+    Asked,
+    Services,
+    capabilities,
+    create,
+    delete,
+    history,
+    patch,
+    read,
+    search,
+    transaction,
+    update,
+    validate,
+    vread,
+)
+from app.rest import errors, negotiate
+from app.rest.authenticate import authenticate
+
+Verify = Callable[[str], Subject | None]
+SmartConfiguration = Callable[[Settings], dict[str, Any]]
+
+
+def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> Blueprint:
+    """/fhir and everything below it."""
+    fhir = Blueprint("fhir", __name__, url_prefix="/fhir")
+    most = services.settings.max_bytes
+
+    def asked() -> Asked:
+        return negotiate.asked(request, authenticate(verify, request.headers))
+
+    def pairs() -> list[tuple[str, str]]:
+        return parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True, encoding="utf-8")
+
+    def criteria() -> str:
+        return request.query_string.decode("latin-1")
+
+    def reply(answer: Answer) -> Response:
+        return negotiate.respond(request, answer)
+
+    def metadata() -> Response:
+        return reply(capabilities.statement(services))
+
+    def smart_configuration() -> Response:
+        response = current_app.json.response(smart(services.settings))
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    def system() -> Response:
+        who = asked()
+        return reply(transaction.process(services, who, negotiate.resource(request, most)))
+
+    def system_history() -> Response:
+        return reply(history.history(services, asked(), pairs()))
+
+    def type_get(type_name: str) -> Response:
+        return reply(search.search(services, asked(), _held(type_name), pairs()))
+
+    def type_search(type_name: str) -> Response:
+        return reply(search.search(services, asked(), _held(type_name), [*pairs(), *_form(most)]))
+
+    def type_post(type_name: str) -> Response:
+        who = asked()
+        return reply(create.create(services, who, _held(type_name), negotiate.resource(request, most)))
+
+    def type_put(type_name: str) -> Response:
+        who = asked()
+        content = negotiate.resource(request, most)
+        return reply(update.conditional_update(services, who, _held(type_name), criteria(), content))
+
+    def type_patch(type_name: str) -> Response:
+        who = asked()
+        change = negotiate.patch(request, most)
+        return reply(patch.conditional_patch(services, who, _held(type_name), criteria(), change))
+
+    def type_delete(type_name: str) -> Response:
+        return reply(delete.conditional_delete(services, asked(), _held(type_name), criteria()))
+
+    def type_history(type_name: str) -> Response:
+        return reply(history.history(services, asked(), pairs(), _held(type_name)))
+
+    def type_validate(type_name: str, id: str | None = None) -> Response:
+        who = asked()
+        content = negotiate.resource(request, most)
+        return reply(validate.validate(services, who, _held(type_name), content, pairs(), id))
+
+    def instance_get(type_name: str, id: str) -> Response:
+        options = dict(pairs())
+        elements = tuple(filter(None, options.get("_elements", "").split(",")))
+        return reply(
+            read.read(services, asked(), _held(type_name), id, summary=options.get("_summary"), elements=elements)
+        )
+
+    def instance_put(type_name: str, id: str) -> Response:
+        who = asked()
+        return reply(update.update(services, who, _held(type_name), id, negotiate.resource(request, most)))
+
+    def instance_patch(type_name: str, id: str) -> Response:
+        who = asked()
+        return reply(patch.patch(services, who, _held(type_name), id, negotiate.patch(request, most)))
+
+    def instance_delete(type_name: str, id: str) -> Response:
+        return reply(delete.delete(services, asked(), _held(type_name), id))
+
+    def instance_history(type_name: str, id: str) -> Response:
+        return reply(history.history(services, asked(), pairs(), _held(type_name), id))
+
+    def version_get(type_name: str, id: str, version: str) -> Response:
+        return reply(vread.vread(services, asked(), _held(type_name), id, version))
+
+    def compartment(id: str, type_name: str) -> Response:
+        return reply(search.search(services, asked(), _held(type_name), pairs(), ("Patient", id)))
+
+    def compartment_search(id: str, type_name: str) -> Response:
+        given = [*pairs(), *_form(most)]
+        return reply(search.search(services, asked(), _held(type_name), given, ("Patient", id)))
+
+    routes: tuple[tuple[str, str, Callable[..., Response]], ...] = (
+        ("GET", "/metadata", metadata),
+        ("GET", "/.well-known/smart-configuration", smart_configuration),
+        ("POST", "/", system),
+        ("POST", "", system),
+        ("GET", "/_history", system_history),
+        ("GET", "/<type_name>", type_get),
+        ("POST", "/<type_name>/_search", type_search),
+        ("POST", "/<type_name>", type_post),
+        ("PUT", "/<type_name>", type_put),
+        ("PATCH", "/<type_name>", type_patch),
+        ("DELETE", "/<type_name>", type_delete),
+        ("GET", "/<type_name>/_history", type_history),
+        ("POST", "/<type_name>/$validate", type_validate),
+        ("POST", "/<type_name>/<id>/$validate", type_validate),
+        ("GET", "/<type_name>/<id>", instance_get),
+        ("PUT", "/<type_name>/<id>", instance_put),
+        ("PATCH", "/<type_name>/<id>", instance_patch),
+        ("DELETE", "/<type_name>/<id>", instance_delete),
+        ("GET", "/<type_name>/<id>/_history", instance_history),
+        ("GET", "/<type_name>/<id>/_history/<version>", version_get),
+        ("GET", "/Patient/<id>/<type_name>", compartment),
+        ("POST", "/Patient/<id>/<type_name>/_search", compartment_search),
+    )
+    for method, address, view in routes:
+        fhir.add_url_rule(address, f"{view.__name__} {method} {address}".replace(".", "_"), view, methods=[method])
+
+    @fhir.after_request
+    def headers(response: Response) -> Response:
+        response.headers["X-Request-Id"] = negotiate.request_id(request)
+        if correlation := request.headers.get("X-Correlation-Id"):
+            if len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
+                response.headers["X-Correlation-Id"] = correlation
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    @fhir.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        return errors.answer(request, error)
+
+    return fhir
+
+
+def _held(type_name: str) -> str:
+    if type_name not in TYPES:
+        raise Fault("not-found", "no such resource type here; see /fhir/metadata for those that are held")
+    return type_name
+
+
+def _form(most: int) -> list[tuple[str, str]]:
+    if not negotiation.is_form(request.content_type):
+        if not request.content_length:
+            return []
+        raise Fault("media-type", "the search was not sent as a form; expected application/x-www-form-urlencoded")
+    return parse_qsl(negotiate.body(request, most).decode("latin-1"), keep_blank_values=True, encoding="utf-8")

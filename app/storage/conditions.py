@@ -1,0 +1,291 @@
+"""Search conditions as SQL over a row alias of `resource`; twin of `app.fhir.matches`.
+
+A condition that crosses to another resource (chain, _has) holds only through rows that the grant covers: what the
+requester may not see behaves as no match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.fhir.index import normalise
+from app.fhir.outcome import Fault
+from app.fhir.query import AnyOf, Chain, Clause, Condition, Has, Param, Range, Reference, Text, Token, Typed, Value
+from app.fhir.registry import TYPES
+from app.policy.grant import Grant
+from app.storage.engine import Tx
+from app.storage.indexing import EXTERNAL, PATIENT_PARAMS, TEXT_SUFFIX, UID_PARAMS, WHEN, bare_uid
+from app.storage.keys import code_hash, pair_hash, param_number
+from app.storage.predicate import visible
+from app.storage.sql import FALSE, Sql, all_of, any_of, sql
+
+PATIENT = TYPES["Patient"].code
+
+
+@dataclass
+class Builder:
+    """Makes the WHERE of one search. `drive` names the condition that is cheapest to start from, if one is."""
+
+    tx: Tx
+    grant: Grant
+    counter: int = 0
+    drive: Condition | None = None
+    at: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.at = self.grant.at
+
+    def alias(self) -> str:
+        self.counter += 1
+        return f"x{self.counter}"
+
+    def condition(self, type_name: str, condition: Condition, row: str) -> Sql:
+        match condition:
+            case Clause():
+                return self._clause(type_name, condition, row)
+            case Chain():
+                return self._chain(type_name, condition, row)
+            case Has():
+                return self._has(type_name, condition, row)
+            case AnyOf(parts):
+                return any_of([self.condition(type_name, part, row) for part in parts])
+
+    # Rows of an index table --------------------------------------------------------------------------------------
+
+    def _exists(self, table: str, row: str, key: str, test: Callable[[str], Sql], *, driving: bool = False) -> Sql:
+        """Some row of the index table for this parameter passes `test`."""
+        x = self.alias()
+        number = param_number(key)
+        if driving:
+            return f"{row}.rid IN (SELECT {x}.rid FROM {table} {x} WHERE {x}.param = {number} AND " + test(x) + ")"
+        head = f"EXISTS (SELECT 1 FROM {table} {x} WHERE {x}.patient = {row}.patient AND {x}.rid = {row}.rid"
+        return head + f" AND {x}.param = {number} AND " + test(x) + ")"
+
+    def _clause(self, type_name: str, clause: Clause, row: str) -> Sql:
+        param = clause.param
+        if clause.modifier == "missing":
+            present = any_of([self._present(type_name, param, row)])
+            return any_of([("NOT " + present) if value else present for value in clause.values])
+        if clause.modifier in ("not", "not-in"):
+            wanted = Clause(param, None if clause.modifier == "not" else "in", clause.values)
+            return "NOT COALESCE(" + self._clause(type_name, wanted, row) + ", FALSE)"
+        driving = clause is self.drive
+        return any_of([self._value(type_name, param, clause.modifier, value, row, driving) for value in clause.values])
+
+    def _present(self, type_name: str, param: Param, row: str) -> Sql:
+        if param.name in ("_id", "_lastUpdated"):
+            return sql("TRUE")
+        if WHEN.get(type_name) == param.name:
+            return sql(f"({row}.low IS NOT NULL OR {row}.high IS NOT NULL)")
+        tables = {
+            "token": ["token", "identifier"],
+            "reference": ["reference"],
+            "date": ["date"],
+            "string": ["string"],
+            "number": ["number"],
+            "uri": ["token"],
+        }[param.kind]
+        if param.name in UID_PARAMS.get(type_name, ()):
+            tables = ["uid"]
+        parts = [self._exists(table, row, param.key, lambda x: sql("TRUE")) for table in tables]
+        if param.kind == "token":
+            parts.append(self._exists("string", row, param.key + TEXT_SUFFIX, lambda x: sql("TRUE")))
+        if param.kind == "reference":
+            parts.append(self._exists("identifier", row, f"{param.key}:identifier", lambda x: sql("TRUE")))
+            if param.name in PATIENT_PARAMS.get(type_name, ()):
+                parts.append(sql(f"{row}.patient <> 0"))
+        return any_of(parts)
+
+    # Values ------------------------------------------------------------------------------------------------------
+
+    def _value(self, type_name: str, param: Param, modifier: str | None, value: Value, row: str, driving: bool) -> Sql:
+        match value:
+            case Token() if param.name == "_id":
+                return sql(f"{row}.id = ?", value.code)
+            case Token() if param.kind == "reference" or modifier == "identifier":
+                key = f"{param.key}:identifier"
+                return self._exists("identifier", row, key, lambda x: _identifier(x, value), driving=driving)
+            case Token() if param.name in UID_PARAMS.get(type_name, ()):
+                found = code_hash(bare_uid(value.code or ""))
+                return self._exists("uid", row, param.key, lambda x: sql(f"{x}.value = ?", found), driving=driving)
+            case Token() if is_identifier(param):
+                return self._exists("identifier", row, param.key, lambda x: _identifier(x, value), driving=driving)
+            case Token():
+                return self._exists("token", row, param.key, lambda x: _token(x, value), driving=driving)
+            case Typed():
+                return self._exists("identifier", row, param.key, lambda x: _typed(x, value), driving=driving)
+            case Reference():
+                return self._reference(type_name, param, value, row, driving)
+            case Range() if param.name == "_lastUpdated":
+                return self._range(value, f"{row}.updated", f"{row}.updated + 1")
+            case Range() if param.kind == "date" and WHEN.get(type_name) == param.name:
+                stated = f"({row}.low IS NOT NULL OR {row}.high IS NOT NULL)"
+                return "(" + stated + " AND " + self._range(value, f"{row}.low", f"{row}.high") + ")"
+            case Range() if param.kind == "date":
+                return self._exists("date", row, param.key, lambda x: self._range(value, f"{x}.low", f"{x}.high"))
+            case Range():
+                return self._exists("number", row, param.key, lambda x: self._range(value, f"{x}.low", f"{x}.low"))
+            case Text(text) if modifier == "text":
+                key = param.key + TEXT_SUFFIX
+                return self._exists("string", row, key, lambda x: _string(self.tx, x, text, None))
+            case Text(text) if param.kind == "uri":
+                return self._exists("token", row, param.key, lambda x: _token(x, Token("", text)), driving=driving)
+            case Text(text):
+                return self._exists("string", row, param.key, lambda x: _string(self.tx, x, text, modifier))
+            case _:
+                raise Fault("not-supported", "this form of value is not supported for the parameter")
+
+    def _reference(self, type_name: str, param: Param, value: Reference, row: str, driving: bool) -> Sql:
+        if value.url is not None:
+            return self._exists(
+                "reference",
+                row,
+                param.key,
+                lambda x: sql(f"{x}.target = ? AND {x}.target_type = {EXTERNAL}", value.url),
+            )
+        types = [value.type] if value.type else list(param.targets)
+        codes = [TYPES[name].code for name in types if name in TYPES]
+        if param.name in PATIENT_PARAMS.get(type_name, ()) and PATIENT in codes and value.id is not None:
+            group = sql(
+                "SELECT b.patient FROM identity i JOIN person a ON a.patient = i.rid JOIN person b ON b.grp = a.grp"
+                " WHERE i.type = ? AND i.id = ?",
+                PATIENT,
+                value.id,
+            )
+            pending = self._exists("reference", row, param.key, lambda x: _target(self.tx, x, codes, value.id))
+            return "(" + self.patient_in(group, row) + f" OR ({row}.patient = 0 AND " + pending + "))"
+        return self._exists(
+            "reference", row, param.key, lambda x: _target(self.tx, x, codes, value.id), driving=driving
+        )
+
+    def patient_in(self, query: Sql, row: str) -> Sql:
+        """The row is about one of the patients that `query` finds, looked up once and before the rows."""
+        if self.tx.postgresql:
+            return f"{row}.patient = ANY(ARRAY(" + query + "))"
+        return f"{row}.patient IN (" + query + ")"
+
+    def _range(self, value: Range, low: str, high: str) -> Sql:
+        """[low, high) of the row against the value, by prefix; NULL is unbounded. A number is one point."""
+        point = value.low == value.high
+        within = sql(f"({low} >= ? AND {high} <= ?)", value.low, value.high)
+        if point or low == high:
+            within = sql(f"({low} >= ? AND {low} {'<=' if point else '<'} ?)", value.low, value.high)
+        above = sql(f"({high} IS NULL OR {high} > ?)", value.high)
+        below = sql(f"({low} IS NULL OR {low} < ?)", value.low)
+        match value.prefix:
+            case "eq":
+                return "COALESCE(" + within + ", FALSE)"
+            case "ne":
+                return "NOT COALESCE(" + within + ", FALSE)"
+            case "gt":
+                return above
+            case "lt":
+                return below
+            case "ge":
+                return "(" + above + " OR COALESCE(" + within + ", FALSE))"
+            case "le":
+                return "(" + below + " OR COALESCE(" + within + ", FALSE))"
+            case "sa":
+                return sql(f"COALESCE({low} >= ?, FALSE)", value.high)
+            case "eb":
+                return sql(f"COALESCE({high} <= ?, FALSE)", value.low)
+            case _:  # ap: the parser has widened the range
+                if low == high:
+                    return within
+                begins = sql(f"({low} IS NULL OR {low} < ?)", value.high)
+                return "(" + begins + " AND " + sql(f"({high} IS NULL OR {high} > ?))", value.low)
+
+    # Across resources --------------------------------------------------------------------------------------------
+
+    def _chain(self, type_name: str, chain: Chain, row: str) -> Sql:
+        t = self.alias()
+        code = TYPES[chain.target].code
+        reached = all_of(
+            [
+                sql(f"{t}.type = {code} AND NOT {t}.deleted"),
+                visible(self.tx, self.grant, chain.target, t),
+                self.condition(chain.target, chain.rest, t),
+            ]
+        )
+        if chain.param.name in PATIENT_PARAMS.get(type_name, ()) and chain.target == "Patient":
+            a, b = self.alias(), self.alias()
+            group = (
+                f"SELECT {b}.patient FROM resource {t} JOIN person {a} ON {a}.patient = {t}.rid"
+                f" JOIN person {b} ON {b}.grp = {a}.grp WHERE " + reached
+            )
+            return self.patient_in(group, row)
+        x = self.alias()
+        head = (
+            f"EXISTS (SELECT 1 FROM reference {x} JOIN identity {x}i ON {x}i.type = {x}.target_type AND {x}i.id = {x}.target"
+            f" JOIN resource {t} ON {t}.patient = {x}i.patient AND {t}.rid = {x}i.rid"
+            f" WHERE {x}.patient = {row}.patient AND {x}.rid = {row}.rid AND {x}.param = {param_number(chain.param.key)}"
+            f" AND {x}.target_type = {code} AND "
+        )
+        return head + reached + ")"
+
+    def _has(self, type_name: str, has: Has, row: str) -> Sql:
+        s = self.alias()
+        reached = all_of(
+            [
+                sql(f"{s}.type = {TYPES[has.type].code} AND NOT {s}.deleted"),
+                visible(self.tx, self.grant, has.type, s),
+                self.condition(has.type, has.rest, s),
+            ]
+        )
+        if has.param.name in PATIENT_PARAMS.get(has.type, ()) and type_name == "Patient":
+            return f"EXISTS (SELECT 1 FROM resource {s} WHERE {s}.patient = {row}.rid AND " + reached + ")"
+        x = self.alias()
+        head = (
+            f"EXISTS (SELECT 1 FROM reference {x} JOIN resource {s} ON {s}.patient = {x}.patient AND {s}.rid = {x}.rid"
+            f" WHERE {x}.target = {row}.id AND {x}.target_type = {TYPES[type_name].code}"
+            f" AND {x}.param = {param_number(has.param.key)} AND "
+        )
+        return head + reached + ")"
+
+
+def is_identifier(param: Param) -> bool:
+    """Whether the parameter reads Identifier elements, which stand in a table of their own."""
+    return param.shape == "identifier"
+
+
+def _identifier(x: str, value: Token) -> Sql:
+    parts = []
+    if value.code is not None:
+        parts.append(sql(f"{x}.value = ?", value.code))
+    if value.system is not None:
+        parts.append(sql(f"{x}.system = ?", code_hash(value.system)))
+    return all_of(parts)
+
+
+def _typed(x: str, value: Typed) -> Sql:
+    return sql(f"{x}.kind = ? AND {x}.value = ?", pair_hash(value.system, value.code), value.value)
+
+
+def _token(x: str, value: Token) -> Sql:
+    if value.code is None:
+        return sql(f"{x}.system = ?", code_hash(value.system or ""))
+    if value.system is None:
+        return sql(f"{x}.code = ?", code_hash(value.code))
+    return sql(f"{x}.code = ? AND {x}.pair = ?", code_hash(value.code), pair_hash(value.system, value.code))
+
+
+def _target(tx: Tx, x: str, codes: list[int], id: str | None) -> Sql:
+    text, param = tx.in_list(f"{x}.target_type", codes)
+    return sql(f"{x}.target = ? AND {text}", id, param)
+
+
+def _contains(tx: Tx, x: str, text: str) -> Sql:
+    function = "strpos" if tx.postgresql else "instr"
+    return sql(f"{function}({x}.norm, ?) > 0", text)
+
+
+def _string(tx: Tx, x: str, text: str, modifier: str | None) -> Sql:
+    if modifier == "exact":
+        return sql(f"{x}.norm = ? AND {x}.exact = ?", normalise(text), text)
+    if modifier == "contains":
+        return _contains(tx, x, normalise(text))
+    start = normalise(text)
+    if not start:
+        return FALSE
+    return sql(f"{x}.norm >= ? AND {x}.norm < ?", start, start + "\U0010ffff")

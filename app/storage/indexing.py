@@ -1,0 +1,117 @@
+"""Index rows of a resource: what `app.fhir.index` extracts, hashed and laid into the tables by role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.fhir import index
+from app.fhir.registry import TYPES
+from app.storage.engine import Tx
+from app.storage.keys import code_hash, pair_hash, param_number
+
+TABLES = ("token", "identifier", "reference", "date", "string", "number", "uid")
+
+# The date parameter that the typed columns low and high of `resource` hold, for each type that has them.
+WHEN = {
+    "ImagingStudy": "started",
+    "DiagnosticReport": "date",
+    "EpisodeOfCare": "date",
+    "Appointment": "date",
+    "ServiceRequest": "authored",
+    "CareTeam": "date",
+    "Consent": "date",
+    "Task": "authored-on",
+}
+
+# Parameters that mean the resource's own patient, answered from the `patient` column.
+PATIENT_PARAMS = {
+    "ImagingStudy": ("patient", "subject"),
+    "DiagnosticReport": ("patient", "subject"),
+    "EpisodeOfCare": ("patient",),
+    "CareTeam": ("patient", "subject"),
+    "ServiceRequest": ("patient", "subject"),
+    "Consent": ("patient",),
+    "Task": ("patient", "subject"),
+    "QuestionnaireResponse": ("patient", "subject"),
+    "Communication": ("patient", "subject"),
+}
+
+UID_PARAMS = {"ImagingStudy": ("series", "instance")}
+
+_INSERT = {
+    "token": "INSERT INTO token (patient, rid, param, code, pair, system) VALUES (?, ?, ?, ?, ?, ?)",
+    "identifier": "INSERT INTO identifier (patient, rid, param, value, system, kind) VALUES (?, ?, ?, ?, ?, ?)",
+    "reference": "INSERT INTO reference (patient, rid, param, target_type, target) VALUES (?, ?, ?, ?, ?)",
+    "date": "INSERT INTO date (patient, rid, param, low, high) VALUES (?, ?, ?, ?, ?)",
+    "string": "INSERT INTO string (patient, rid, param, norm, exact) VALUES (?, ?, ?, ?, ?)",
+    "number": "INSERT INTO number (patient, rid, param, low, high) VALUES (?, ?, ?, ?, ?)",
+    "uid": "INSERT INTO uid (patient, rid, param, value) VALUES (?, ?, ?, ?)",
+}
+
+TEXT_SUFFIX = ":text"
+EXTERNAL = 0  # target_type of an absolute reference to another server
+
+
+def when(type_name: str, extracted: index.Index) -> tuple[int | None, int | None]:
+    """The [low, high) of the type's own date, for the typed columns."""
+    name = WHEN.get(type_name)
+    for param, low, high in extracted.dates:
+        if param == name:
+            return low, high
+    return None, None
+
+
+def write(tx: Tx, resource: dict[str, Any], extracted: index.Index, patient: int, rid: int) -> None:
+    """Queue every index row of one resource."""
+    type_name = resource["resourceType"]
+    uids = UID_PARAMS.get(type_name, ())
+    own_patient = PATIENT_PARAMS.get(type_name, ()) if patient else ()
+    rows: dict[str, set[tuple[Any, ...]]] = {table: set() for table in TABLES}
+
+    def number_of(param: str) -> int:
+        return param_number(f"{type_name}.{param}")
+
+    for param, system, code, display in extracted.tokens:
+        if param in uids:
+            rows["uid"].add((number_of(param), code_hash(bare_uid(code or ""))))
+            continue
+        if code is not None or system is not None:
+            rows["token"].add(
+                (number_of(param), code_hash(code or ""), pair_hash(system, code), code_hash(system or ""))
+            )
+        if display:
+            rows["string"].add((number_of(param + TEXT_SUFFIX), index.normalise(display), display[:200]))
+    for param, system, value, kind_system, kind_code in extracted.identifiers:
+        kind = pair_hash(kind_system, kind_code) if kind_code else 0
+        rows["identifier"].add((number_of(param), value, code_hash(system or ""), kind))
+    for param, target_type, target, url, system, value in extracted.references:
+        if target_type in TYPES and target:
+            if not (param in own_patient and target_type == "Patient"):
+                rows["reference"].add((number_of(param), TYPES[target_type].code, target))
+        elif url:
+            rows["reference"].add((number_of(param), EXTERNAL, url))
+        if value:
+            rows["identifier"].add((number_of(param + ":identifier"), value, code_hash(system or ""), 0))
+    typed = WHEN.get(type_name)
+    for param, low, high in extracted.dates:
+        if param != typed:
+            rows["date"].add((number_of(param), low, high))
+    for param, text in extracted.strings:
+        rows["string"].add((number_of(param), index.normalise(text), text))
+    for param, low_number, high_number in extracted.numbers:
+        rows["number"].add((number_of(param), low_number, high_number))
+    for param, uri in extracted.uris:
+        rows["token"].add((number_of(param), code_hash(uri), pair_hash(None, uri), code_hash("")))
+    for table, found in rows.items():
+        tx.many(_INSERT[table], [(patient, rid, *row) for row in sorted(found, key=repr)])
+
+
+def clear(tx: Tx, patient: int, rid: int) -> None:
+    """Queue the removal of every index row of one resource."""
+    for table in TABLES:
+        tx.many(f"DELETE FROM {table} WHERE patient = ? AND rid = ?", [(patient, rid)])
+
+
+def bare_uid(code: str) -> str:
+    """A DICOM UID without the prefix of its URN."""
+    return code.removeprefix("urn:oid:")

@@ -1,0 +1,441 @@
+"""the first schema"""
+
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("patient", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("action", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("subtype", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("outcome", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("client", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("agent", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("org", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("entity", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.create_index("audit_at", ["at"], unique=False)
+        batch_op.create_index("audit_id", ["id"], unique=True)
+        batch_op.create_index("audit_patient", ["patient", "at"], unique=False)
+
+    op.create_table(
+        "change",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("xid", sa.BigInteger(), nullable=False),
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("type", sa.SmallInteger(), nullable=False),
+        sa.Column("op", sa.SmallInteger(), nullable=False),
+        sa.Column("updated", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    with op.batch_alter_table("change", schema=None) as batch_op:
+        batch_op.create_index("change_order", ["xid", "seq"], unique=False)
+        batch_op.create_index("change_updated", ["updated"], unique=False)
+
+    op.create_table(
+        "date",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=True),
+        sa.Column("high", sa.BigInteger(), nullable=True),
+    )
+    with op.batch_alter_table("date", schema=None) as batch_op:
+        batch_op.create_index("date_patient", ["patient", "rid", "param"], unique=False)
+        batch_op.create_index("date_value", ["param", "low", "high"], unique=False)
+
+    op.create_table(
+        "directive",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    with op.batch_alter_table("directive", schema=None) as batch_op:
+        batch_op.create_index("directive_patient", ["patient", "rid"], unique=True)
+
+    op.create_table(
+        "emergency_grant",
+        sa.Column("patient", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("practitioner", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("organisation", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=False),
+        sa.Column("high", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("revoked", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("patient", "id"),
+    )
+    with op.batch_alter_table("emergency_grant", schema=None) as batch_op:
+        batch_op.create_index("emergency_grant_holder", ["organisation", "practitioner"], unique=False)
+
+    op.create_table(
+        "epoch",
+        sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "held_study",
+        sa.Column("study_uid", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("endpoint", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("org", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("code", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("study_uid", "endpoint"),
+    )
+    with op.batch_alter_table("held_study", schema=None) as batch_op:
+        batch_op.create_index("held_study_org", ["org", "first_at"], unique=False)
+
+    op.create_table(
+        "history",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("type", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("updated", sa.BigInteger(), nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
+        sa.Column("op", sa.SmallInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("owner", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("status", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("low", sa.BigInteger(), nullable=True),
+        sa.Column("high", sa.BigInteger(), nullable=True),
+        sa.Column("facts", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+    )
+    with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.create_index("history_rid", ["rid", "version"], unique=False)
+        batch_op.create_index("history_version", ["patient", "rid", "version"], unique=True)
+
+    op.create_table(
+        "identifier",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("value", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("system", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.BigInteger(), nullable=False),
+    )
+    with op.batch_alter_table("identifier", schema=None) as batch_op:
+        batch_op.create_index("identifier_patient", ["patient", "rid"], unique=False)
+        batch_op.create_index("identifier_value", ["value", "param"], unique=False)
+
+    op.create_table(
+        "identity",
+        sa.Column("type", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("type", "id"),
+    )
+    op.create_table(
+        "match_key",
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_table(
+        "number",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("low", sa.Float(), nullable=False),
+        sa.Column("high", sa.Float(), nullable=False),
+    )
+    with op.batch_alter_table("number", schema=None) as batch_op:
+        batch_op.create_index("number_patient", ["patient", "rid", "param"], unique=False)
+        batch_op.create_index("number_value", ["param", "low", "high"], unique=False)
+
+    op.create_table(
+        "oauth_assertion",
+        sa.Column("client", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("jti", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("client", "jti"),
+    )
+    op.create_table(
+        "oauth_client",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("organisation", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("role", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("purpose", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("jwks", sa.Text(), nullable=True),
+        sa.Column("jwks_url", sa.Text(), nullable=True),
+        sa.Column("secret_hash", sa.Text(), nullable=True),
+        sa.Column("redirect_uris", sa.Text(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "oauth_revoked",
+        sa.Column("token", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token"),
+    )
+    op.create_table(
+        "organisation",
+        sa.Column("rid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("key", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("parent", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("kinds", sa.Text(), nullable=False),
+        sa.Column("successor", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.PrimaryKeyConstraint("rid"),
+    )
+    with op.batch_alter_table("organisation", schema=None) as batch_op:
+        batch_op.create_index("organisation_id", ["id"], unique=False)
+        batch_op.create_index("organisation_key", ["key"], unique=False)
+
+    op.create_table(
+        "outbox",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("xid", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("topic", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.create_index("outbox_order", ["xid", "seq"], unique=False)
+
+    op.create_table(
+        "person",
+        sa.Column("patient", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("grp", sa.BigInteger(), nullable=False),
+        sa.Column("flags", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("patient"),
+    )
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.create_index("person_group", ["grp"], unique=False)
+
+    op.create_table(
+        "reference",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("target_type", sa.SmallInteger(), nullable=False),
+        sa.Column("target", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+    )
+    with op.batch_alter_table("reference", schema=None) as batch_op:
+        batch_op.create_index("reference_patient", ["patient", "rid", "param"], unique=False)
+        batch_op.create_index("reference_target", ["target", "target_type", "param"], unique=False)
+
+    op.create_table(
+        "relationship",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("status", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("org", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("members", sa.Text(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=True),
+        sa.Column("high", sa.BigInteger(), nullable=True),
+    )
+    with op.batch_alter_table("relationship", schema=None) as batch_op:
+        batch_op.create_index("relationship_org", ["org", "kind", "status"], unique=False)
+        batch_op.create_index("relationship_patient", ["patient", "rid"], unique=False)
+
+    op.create_table(
+        "resource",
+        sa.Column("patient", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("rid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("type", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("updated", sa.BigInteger(), nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
+        sa.Column("op", sa.SmallInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("owner", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("status", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("low", sa.BigInteger(), nullable=True),
+        sa.Column("high", sa.BigInteger(), nullable=True),
+        sa.Column("facts", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.PrimaryKeyConstraint("patient", "rid"),
+    )
+    with op.batch_alter_table("resource", schema=None) as batch_op:
+        batch_op.create_index("resource_newest", ["type", "updated", "rid"], unique=False)
+        batch_op.create_index("resource_patient", ["patient", "type", "updated"], unique=False)
+        batch_op.create_index("resource_rid", ["rid"], unique=False)
+
+    op.create_table(
+        "source_state",
+        sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("endpoint", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("lag", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("attempted", sa.BigInteger(), nullable=False),
+        sa.Column("succeeded", sa.BigInteger(), nullable=False),
+        sa.Column("reconciled", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "string",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("norm", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("exact", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+    )
+    with op.batch_alter_table("string", schema=None) as batch_op:
+        batch_op.create_index("string_patient", ["patient", "rid", "param"], unique=False)
+        batch_op.create_index("string_value", ["param", "norm"], unique=False)
+
+    op.create_table(
+        "token",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("code", sa.BigInteger(), nullable=False),
+        sa.Column("pair", sa.BigInteger(), nullable=False),
+        sa.Column("system", sa.BigInteger(), nullable=False),
+    )
+    with op.batch_alter_table("token", schema=None) as batch_op:
+        batch_op.create_index("token_patient", ["patient", "rid", "param"], unique=False)
+        batch_op.create_index("token_value", ["param", "code", "pair", "rid"], unique=False)
+
+    op.create_table(
+        "uid",
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("param", sa.Integer(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+    )
+    with op.batch_alter_table("uid", schema=None) as batch_op:
+        batch_op.create_index("uid_patient", ["patient", "rid"], unique=False)
+        batch_op.create_index("uid_value", ["value", "param"], unique=False)
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("uid", schema=None) as batch_op:
+        batch_op.drop_index("uid_value")
+        batch_op.drop_index("uid_patient")
+
+    op.drop_table("uid")
+    with op.batch_alter_table("token", schema=None) as batch_op:
+        batch_op.drop_index("token_value")
+        batch_op.drop_index("token_patient")
+
+    op.drop_table("token")
+    with op.batch_alter_table("string", schema=None) as batch_op:
+        batch_op.drop_index("string_value")
+        batch_op.drop_index("string_patient")
+
+    op.drop_table("string")
+    op.drop_table("source_state")
+    with op.batch_alter_table("resource", schema=None) as batch_op:
+        batch_op.drop_index("resource_rid")
+        batch_op.drop_index("resource_patient")
+        batch_op.drop_index("resource_newest")
+
+    op.drop_table("resource")
+    with op.batch_alter_table("relationship", schema=None) as batch_op:
+        batch_op.drop_index("relationship_patient")
+        batch_op.drop_index("relationship_org")
+
+    op.drop_table("relationship")
+    with op.batch_alter_table("reference", schema=None) as batch_op:
+        batch_op.drop_index("reference_target")
+        batch_op.drop_index("reference_patient")
+
+    op.drop_table("reference")
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.drop_index("person_group")
+
+    op.drop_table("person")
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.drop_index("outbox_order")
+
+    op.drop_table("outbox")
+    with op.batch_alter_table("organisation", schema=None) as batch_op:
+        batch_op.drop_index("organisation_key")
+        batch_op.drop_index("organisation_id")
+
+    op.drop_table("organisation")
+    op.drop_table("oauth_revoked")
+    op.drop_table("oauth_client")
+    op.drop_table("oauth_assertion")
+    with op.batch_alter_table("number", schema=None) as batch_op:
+        batch_op.drop_index("number_value")
+        batch_op.drop_index("number_patient")
+
+    op.drop_table("number")
+    op.drop_table("match_key")
+    op.drop_table("identity")
+    with op.batch_alter_table("identifier", schema=None) as batch_op:
+        batch_op.drop_index("identifier_value")
+        batch_op.drop_index("identifier_patient")
+
+    op.drop_table("identifier")
+    with op.batch_alter_table("history", schema=None) as batch_op:
+        batch_op.drop_index("history_version")
+        batch_op.drop_index("history_rid")
+
+    op.drop_table("history")
+    with op.batch_alter_table("held_study", schema=None) as batch_op:
+        batch_op.drop_index("held_study_org")
+
+    op.drop_table("held_study")
+    op.drop_table("epoch")
+    with op.batch_alter_table("emergency_grant", schema=None) as batch_op:
+        batch_op.drop_index("emergency_grant_holder")
+
+    op.drop_table("emergency_grant")
+    with op.batch_alter_table("directive", schema=None) as batch_op:
+        batch_op.drop_index("directive_patient")
+
+    op.drop_table("directive")
+    with op.batch_alter_table("date", schema=None) as batch_op:
+        batch_op.drop_index("date_value")
+        batch_op.drop_index("date_patient")
+
+    op.drop_table("date")
+    with op.batch_alter_table("change", schema=None) as batch_op:
+        batch_op.drop_index("change_updated")
+        batch_op.drop_index("change_order")
+
+    op.drop_table("change")
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.drop_index("audit_patient")
+        batch_op.drop_index("audit_id")
+        batch_op.drop_index("audit_at")
+
+    op.drop_table("audit")

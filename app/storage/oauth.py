@@ -1,0 +1,130 @@
+"""Clients, used assertions and revoked tokens. Secrets and tokens are kept as hashes only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Boolean, Column, Table, Text
+
+from app.storage.engine import Tx
+from app.storage.tables import Key, metadata
+
+oauth_client = Table(
+    "oauth_client",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Key, nullable=False),
+    Column("organisation", Key, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("role", Key, nullable=False),
+    Column("purpose", Key),
+    Column("jwks", Text),
+    Column("jwks_url", Text),
+    Column("secret_hash", Text),
+    Column("redirect_uris", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+oauth_assertion = Table(
+    "oauth_assertion",
+    metadata,
+    Column("client", Key, primary_key=True),
+    Column("jti", Key, primary_key=True),
+    Column("expires", BigInteger, nullable=False),
+)
+
+oauth_revoked = Table(
+    "oauth_revoked",
+    metadata,
+    Column("token", Key, primary_key=True),
+    Column("expires", BigInteger, nullable=False),
+)
+
+COLUMNS = "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client, bound to one organisation (a key such as `ods:RXB`)."""
+
+    id: str
+    name: str
+    kind: str
+    organisation: str
+    scope: str
+    role: str
+    purpose: str | None = None
+    jwks: str | None = None
+    jwks_url: str | None = None
+    secret_hash: str | None = None
+    redirect_uris: str = ""
+    disabled: bool = False
+
+
+def add(tx: Tx, client: Client) -> None:
+    """Register, or replace the registration of the same id."""
+    tx.run("DELETE FROM oauth_client WHERE id = ?", client.id)
+    tx.run(
+        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        client.id,
+        client.name,
+        client.kind,
+        client.organisation,
+        client.scope,
+        client.role,
+        client.purpose,
+        client.jwks,
+        client.jwks_url,
+        client.secret_hash,
+        client.redirect_uris,
+        client.disabled,
+        tx.at,
+    )
+
+
+def find(tx: Tx, id: str) -> Client | None:
+    row = tx.one(f"SELECT {COLUMNS} FROM oauth_client WHERE id = ?", id)
+    return Client(*row[:-1], disabled=bool(row[-1])) if row else None
+
+
+def every(tx: Tx) -> list[Client]:
+    """All clients by name."""
+    return [
+        Client(*row[:-1], disabled=bool(row[-1]))
+        for row in tx.rows(f"SELECT {COLUMNS} FROM oauth_client ORDER BY name, id")
+    ]
+
+
+def disable(tx: Tx, id: str) -> bool:
+    """Whether there was such a client."""
+    return tx.run("UPDATE oauth_client SET disabled = TRUE WHERE id = ?", id) == 1
+
+
+def use_assertion(tx: Tx, client: str, jti: str, expires: int) -> bool:
+    """Mark a client assertion as used; False if it had been."""
+    tx.run("DELETE FROM oauth_assertion WHERE expires < ?", tx.at)
+    return (
+        tx.run(
+            "INSERT INTO oauth_assertion (client, jti, expires) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            client,
+            jti,
+            expires,
+        )
+        == 1
+    )
+
+
+def revoke(tx: Tx, token_hash: str, expires: int) -> None:
+    tx.run("INSERT INTO oauth_revoked (token, expires) VALUES (?, ?) ON CONFLICT DO NOTHING", token_hash, expires)
+
+
+def standing(tx: Tx, client: str, token_hash: str) -> bool:
+    """Whether the client is registered and not disabled, and the token not revoked."""
+    row = tx.one(
+        "SELECT c.disabled, EXISTS (SELECT 1 FROM oauth_revoked r WHERE r.token = ?) FROM oauth_client c WHERE c.id = ?",
+        token_hash,
+        client,
+    )
+    return row is not None and not row[0] and not row[1]

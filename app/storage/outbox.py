@@ -1,0 +1,43 @@
+"""The feed of changes and the events that others are told of, written in the transaction of the change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.fhir.registry import TYPES
+from app.storage.engine import Tx
+
+if TYPE_CHECKING:
+    from app.storage.resources import Stored
+
+# Types whose changes others act on.
+TOLD = frozenset(
+    {
+        "ImagingStudy",
+        "DiagnosticReport",
+        "Consent",
+        "EpisodeOfCare",
+        "ServiceRequest",
+        "CareTeam",
+        "Appointment",
+        "Patient",
+    }
+)
+
+# The transaction's own number: a reader that stays below the oldest open one sees every row exactly once.
+XID = {"postgresql": "(pg_current_xact_id()::text)::bigint", "sqlite": "0"}
+OLDEST = {"postgresql": "(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint", "sqlite": "1"}
+
+
+def record(tx: Tx, now: Stored, op: int) -> None:
+    """Queue the feed row of a change, and its event."""
+    xid = XID[tx.dialect]
+    tx.many(
+        f"INSERT INTO change (xid, patient, rid, version, type, op, updated) VALUES ({xid}, ?, ?, ?, ?, ?, ?)",
+        [(now.patient, now.rid, now.version, TYPES[now.type].code, op, now.updated)],
+    )
+    if now.type in TOLD:
+        tx.many(
+            f"INSERT INTO outbox (xid, at, topic, patient, rid, version, body) VALUES ({xid}, ?, ?, ?, ?, ?, '')",
+            [(tx.at, f"{now.type}-{op}", now.patient, now.rid, now.version)],
+        )

@@ -1,0 +1,204 @@
+"""Which rows a Grant covers, as SQL: the same rules that `app.policy` reads in Python.
+
+A property test holds the two together for generated worlds on both databases. Only a definite TRUE releases a row.
+"""
+
+from __future__ import annotations
+
+from app.fhir.registry import TYPES
+from app.policy.grant import (
+    About,
+    AboutPopulation,
+    EndpointsOf,
+    Everything,
+    Grant,
+    OwnedBy,
+    Population,
+    Rows,
+    Rule,
+    Studies,
+)
+from app.policy.predicate import (
+    FALSE as NEVER,
+)
+from app.policy.predicate import (
+    And,
+    AnyOf,
+    Const,
+    Definitely,
+    Expr,
+    Is,
+    Not,
+    Or,
+    Origin,
+    Possibly,
+    Started,
+    Status,
+)
+from app.policy.relationship import RelationshipRule
+from app.storage.engine import Tx
+from app.storage.keys import fact_mark, param_number
+from app.storage.sql import FALSE, TRUE, Sql, all_of, any_of, joined, sql
+
+NAMED_STUDY = param_number("DiagnosticReport.study")
+
+
+def visible(tx: Tx, grant: Grant, type_name: str, row: str) -> Sql:
+    """The condition under which row alias `row` (table resource) of this type is the requester's to see."""
+    return any_of([_rule(tx, rule, type_name, row) for rule in grant.rows.get(type_name, ())])
+
+
+def locatable(tx: Tx, grant: Grant, type_name: str, row: str) -> Sql:
+    """The condition under which the row's endpoint may be shown; assumes that the row is visible."""
+    if not grant.may_locate:
+        return FALSE
+    return TRUE if grant.locate is None else _studies(tx, grant.locate, type_name, row)
+
+
+def _rule(tx: Tx, rule: Rule, type_name: str, row: str) -> Sql:
+    match rule:
+        case Everything():
+            return TRUE
+        case OwnedBy(orgs):
+            return _in(tx, f"{row}.owner", orgs)
+        case About(patients):
+            return _in(tx, f"{row}.patient", patients)
+        case Rows(ids):
+            return _in(tx, f"{row}.id", ids)
+        case AboutPopulation(population, apart):
+            inside = _population(tx, population, row)
+            return inside if not apart else "(" + inside + " AND NOT " + _in(tx, f"{row}.patient", apart) + ")"
+        case Studies():
+            return _studies(tx, rule, type_name, row)
+        case EndpointsOf(studies):
+            return (
+                sql(
+                    "EXISTS (SELECT 1 FROM reference f JOIN resource s ON s.patient = f.patient AND s.rid = f.rid"
+                    f" WHERE f.target = {row}.id AND f.target_type = ? AND f.param = ? AND NOT s.deleted AND ",
+                    TYPES["Endpoint"].code,
+                    param_number("ImagingStudy.endpoint"),
+                )
+                + _decided(tx, studies, "s")
+                + ")"
+            )
+
+
+def _studies(tx: Tx, studies: Studies, type_name: str, row: str) -> Sql:
+    own = _decided(tx, studies, row)
+    if type_name != "DiagnosticReport":
+        return own
+    # A report shows only if every study it names does; one that names none is judged by its own attributes.
+    names = (
+        f"SELECT 1 FROM reference n WHERE n.patient = {row}.patient AND n.rid = {row}.rid AND n.param = {NAMED_STUDY}"
+    )
+    hidden = (
+        f"EXISTS ({names} AND NOT EXISTS (SELECT 1 FROM identity k JOIN resource s ON s.patient = k.patient AND s.rid = k.rid"
+        f" WHERE k.type = n.target_type AND k.id = n.target AND NOT s.deleted AND " + _decided(tx, studies, "s") + "))"
+    )
+    return "(NOT " + hidden + f" AND (EXISTS ({names}) OR " + own + "))"
+
+
+def _decided(tx: Tx, studies: Studies, row: str) -> Sql:
+    parts = []
+    for case in studies.cases:
+        if case.shown != NEVER and case.patients:
+            parts.append(
+                "(" + _in(tx, f"{row}.patient", case.patients) + " AND " + _definite(case.shown, row, tx) + ")"
+            )
+    apart = studies.apart
+    elsewhere = TRUE if not apart else "NOT " + _in(tx, f"{row}.patient", apart)
+    if studies.population is not None and studies.ordinary != NEVER:
+        inside = _population(tx, studies.population, row)
+        parts.append("(" + all_of([elsewhere, inside, _definite(studies.ordinary, row, tx)]) + ")")
+    if studies.otherwise != NEVER:
+        parts.append("(" + all_of([elsewhere, _definite(studies.otherwise, row, tx)]) + ")")
+    return any_of(parts)
+
+
+def _population(tx: Tx, population: Population, row: str) -> Sql:
+    held = any_of([relationship_holds(tx, rule, population, "l") for rule in population.rules])
+    return (
+        f"{row}.patient IN (SELECT b.patient FROM relationship l JOIN person a ON a.patient = l.patient"
+        " JOIN person b ON b.grp = a.grp WHERE a.flags = 0 AND " + held + ")"
+    )
+
+
+def relationship_holds(tx: Tx, rule: RelationshipRule, population: Population, row: str) -> Sql:
+    """The rule's window and parties for row alias `row` (table relationship); twin of `relationship.holds`."""
+    at = population.at
+    parts = [sql(f"{row}.kind = ?", rule.kind), _in(tx, f"{row}.status", sorted(rule.statuses))]
+    named = FALSE
+    if population.practitioner is not None:
+        named = _word(tx, f"{row}.members", population.practitioner)
+    if rule.member_required:
+        parts.append(named)
+    if rule.org_required:
+        parts.append("(" + _in(tx, f"{row}.org", population.orgs) + f" OR ({row}.org = '' AND " + named + "))")
+    columns = {"start": "low", "end": "high"}
+    if rule.needs_start:
+        parts.append(sql(f"{row}.low IS NOT NULL"))
+    if rule.anchor_low is not None:
+        column = columns[rule.anchor_low]
+        parts.append(sql(f"({row}.{column} IS NULL OR {row}.{column} <= ?)", at - rule.low_offset))
+    if rule.anchor_high is not None:
+        column = columns[rule.anchor_high]
+        parts.append(sql(f"({row}.{column} IS NULL OR {row}.{column} > ?)", at - rule.high_offset))
+    if rule.until_end:
+        parts.append(sql(f"({row}.high IS NULL OR {row}.high > ?)", at))
+    return "(" + all_of(parts) + ")"
+
+
+def _definite(expr: Expr, row: str, tx: Tx) -> Sql:
+    return "(" + condition(expr, row, tx) + ") IS TRUE"
+
+
+def condition(expr: Expr, row: str, tx: Tx) -> Sql:
+    """An Expr as three-valued SQL over a study's row; twin of `predicate.evaluate`."""
+    match expr:
+        case Const(value):
+            return Sql({True: "TRUE", False: "FALSE", None: "NULL"}[value])
+        case AnyOf(kind, values):
+            stated = any_of([_word(tx, f"{row}.facts", fact_mark(kind, value)) for value in sorted(values)])
+            none = _word(tx, f"{row}.facts", fact_mark(kind, None))
+            return "CASE WHEN " + stated + " THEN TRUE WHEN " + none + " THEN NULL ELSE FALSE END"
+        case Started(low, high):
+            bounds = []
+            if high is not None:
+                bounds.append(sql(f"{row}.low < ?", high))
+            if low is not None:
+                bounds.append(sql(f"{row}.high > ?", low))
+            return f"CASE WHEN {row}.low IS NULL THEN NULL ELSE " + all_of(bounds) + " END"
+        case Origin(orgs):
+            return any_of([_word(tx, f"{row}.facts", fact_mark("origin", org)) for org in sorted(orgs)])
+        case Is(studies):
+            named = [study.split("/", 1) for study in sorted(studies)]
+            return any_of([sql(f"({row}.type = ? AND {row}.id = ?)", TYPES[kind].code, name) for kind, name in named])
+        case Status(codes):
+            return _in(tx, f"{row}.status", sorted(codes))
+        case And(parts):
+            return "(" + joined(" AND ", [_part(part, row, tx) for part in parts]) + ")" if parts else TRUE
+        case Or(parts):
+            return "(" + joined(" OR ", [_part(part, row, tx) for part in parts]) + ")" if parts else FALSE
+        case Not(part):
+            return "NOT " + _part(part, row, tx)
+        case Possibly(part):
+            return _part(part, row, tx) + " IS NOT FALSE"
+        case Definitely(part):
+            return _part(part, row, tx) + " IS TRUE"
+
+
+def _part(expr: Expr, row: str, tx: Tx) -> Sql:
+    return "(" + condition(expr, row, tx) + ")"
+
+
+def _word(tx: Tx, column: str, word: str) -> Sql:
+    """The column, words between spaces, has this word."""
+    function = "strpos" if tx.postgresql else "instr"
+    return sql(f"{function}({column}, ?) > 0", f" {word} ")
+
+
+def _in(tx: Tx, column: str, values: tuple[object, ...] | list[object] | list[str]) -> Sql:
+    if not values:
+        return FALSE
+    text, param = tx.in_list(column, list(values))
+    return sql(text, param)

@@ -1,0 +1,280 @@
+"""Resources and their versions: read, write, history. Each function on protected rows takes a Grant.
+
+The bytes that were accepted are kept and go out as they came in, but for `id` and `meta`. One transaction holds the
+resource, its former version, its index, what policy reads of it, the feed and the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from app.fhir import index, temporal
+from app.fhir.outcome import Fault
+from app.fhir.registry import TYPES
+from app.fhir.resource import dump
+from app.policy.grant import Grant
+from app.storage import indexing, outbox, projection
+from app.storage.engine import Contention, Tx
+from app.storage.keys import new_id, new_rid
+from app.storage.predicate import locatable, visible
+
+TYPE_NAMES = {definition.code: name for name, definition in TYPES.items()}
+OPERATIONS = {1: "POST", 2: "PUT", 3: "DELETE", 4: "PATCH"}
+OP_CODES = {name: code for code, name in OPERATIONS.items()}
+
+COLUMNS = "{0}.rid, {0}.type, {0}.id, {0}.version, {0}.updated, {0}.deleted, {0}.content, {0}.patient, {0}.owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of a resource. `updated` in microseconds UTC; `patient` the rid of its Patient, 0 for none."""
+
+    rid: int
+    type: str
+    id: str
+    version: int
+    updated: int
+    deleted: bool
+    content: bytes
+    patient: int
+    owner: str | None
+    locatable: bool = True
+
+    @property
+    def ref(self) -> str:
+        return f"{self.type}/{self.id}"
+
+    @property
+    def versioned(self) -> str:
+        return f"{self.type}/{self.id}/_history/{self.version}"
+
+
+def stored(row: tuple[Any, ...]) -> Stored:
+    """A Stored from a row of COLUMNS, with `locatable` when the row has one column more."""
+    rid, type_code, id, version, updated, deleted, content, patient, owner = row[:9]
+    shown = bool(row[9]) if len(row) > 9 else True
+    return Stored(
+        rid, TYPE_NAMES[type_code], id, version, updated, bool(deleted), bytes(content), patient, owner, shown
+    )
+
+
+def get(tx: Tx, grant: Grant, type_name: str, id: str) -> Stored | None:
+    """The current version, deleted or not, if the grant covers it."""
+    shown, located = visible(tx, grant, type_name, "r"), locatable(tx, grant, type_name, "r")
+    row = tx.one(
+        f"SELECT {COLUMNS.format('r')}, ({located.text}) FROM identity i"
+        f" JOIN resource r ON r.patient = i.patient AND r.rid = i.rid WHERE i.type = ? AND i.id = ? AND {shown.text}",
+        *located.params,
+        TYPES[type_name].code,
+        id,
+        *shown.params,
+    )
+    return stored(row) if row else None
+
+
+def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> Stored | None:
+    """One version, if the grant covers the resource as it is now and as it was then."""
+    current = get(tx, grant, type_name, id)
+    if current is None or current.version == version:
+        return current
+    shown, located = visible(tx, grant, type_name, "h"), locatable(tx, grant, type_name, "h")
+    row = tx.one(
+        f"SELECT {COLUMNS.format('h')}, ({located.text}) FROM history h WHERE h.rid = ? AND h.version = ? AND {shown.text}",
+        *located.params,
+        current.rid,
+        version,
+        *shown.params,
+    )
+    if row is None:
+        return None
+    found = stored(row)
+    return replace(found, locatable=found.locatable and current.locatable)
+
+
+def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
+    """Those of the references ("Type/id") that name no resource in store, or a deleted one."""
+    missing = set(references)
+    for type_name in {reference.split("/")[0] for reference in missing}:
+        ids = [reference.split("/")[1] for reference in missing if reference.split("/")[0] == type_name]
+        text, param = tx.in_list("i.id", ids)
+        found = tx.rows(
+            "SELECT i.id FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
+            f" WHERE i.type = ? AND NOT r.deleted AND {text}",
+            TYPES[type_name].code,
+            param,
+        )
+        missing -= {f"{type_name}/{id}" for (id,) in found}
+    return missing
+
+
+def lock_match_key(tx: Tx, type_name: str, criteria: str) -> None:
+    """Hold the criteria of a conditional write until the transaction ends, so that two never search at once."""
+    key = blake2b(f"{type_name}?{criteria}".encode(), digest_size=16).digest()
+    tx.run(
+        "INSERT INTO match_key (hash, at) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET at = excluded.at", key, tx.at
+    )
+
+
+def taken(tx: Tx, type_name: str, id: str) -> bool:
+    """Whether the id is in use by any resource of the type, deleted or not."""
+    return tx.one("SELECT 1 FROM identity WHERE type = ? AND id = ?", TYPES[type_name].code, id) is not None
+
+
+def create(tx: Tx, grant: Grant, resource: dict[str, Any], id: str | None = None, method: str = "POST") -> Stored:
+    """Store a new resource; `method` is what it came by. The database refuses an id that has just been taken."""
+    now = Stored(new_rid(), resource["resourceType"], id or new_id(), 0, tx.at, False, b"", 0, None)
+    return _put(tx, grant, now, resource, method, existing=False)
+
+
+def update(tx: Tx, grant: Grant, current: Stored, resource: dict[str, Any], method: str = "PUT") -> Stored:
+    """Store a new version; the current one itself if nothing but id and meta's own fields differs."""
+    if not current.deleted and digest(resource) == _digest_of(tx, current):
+        return current
+    return _put(tx, grant, current, resource, method, existing=True)
+
+
+def delete(tx: Tx, grant: Grant, current: Stored) -> Stored:
+    """Mark as deleted. What policy reads of the row stays, so that only those who saw it learn that it went."""
+    version, updated = current.version + 1, max(tx.at, current.updated + 1)
+    _keep(tx, current)
+    changed = tx.run(
+        "UPDATE resource SET version = ?, updated = ?, deleted = TRUE, op = ?, content = ?, hash = ?"
+        " WHERE patient = ? AND rid = ? AND version = ?",
+        version,
+        updated,
+        OP_CODES["DELETE"],
+        b"",
+        b"",
+        current.patient,
+        current.rid,
+        current.version,
+    )
+    if changed != 1:
+        raise Contention
+    gone = replace(current, version=version, updated=updated, deleted=True, content=b"")
+    indexing.clear(tx, current.patient, current.rid)
+    projection.remove(tx, gone)
+    outbox.record(tx, gone, OP_CODES["DELETE"])
+    return gone
+
+
+def _put(tx: Tx, grant: Grant, current: Stored, resource: dict[str, Any], method: str, *, existing: bool) -> Stored:
+    version, updated = current.version + 1, max(tx.at, current.updated + (1 if existing else 0))
+    content = dump(stamped(resource, current.id, version, updated))
+    extracted = index.extract(resource)
+    facts = projection.read(tx, resource, current.type, current.id, current.rid, grant.writer, extracted)
+    op = OP_CODES[method]
+    code = TYPES[current.type].code
+    low, high = facts.when
+    values = (version, updated, op, content, digest(resource), facts.owner, facts.status, low, high, facts.marks)
+    if existing:
+        _keep(tx, current)
+        changed = tx.run(
+            "UPDATE resource SET version = ?, updated = ?, deleted = FALSE, op = ?, content = ?, hash = ?, owner = ?,"
+            " status = ?, low = ?, high = ?, facts = ?, patient = ? WHERE patient = ? AND rid = ? AND version = ?",
+            *values,
+            facts.patient,
+            current.patient,
+            current.rid,
+            current.version,
+        )
+        if changed != 1:
+            raise Contention
+        indexing.clear(tx, current.patient, current.rid)
+        if facts.patient != current.patient:
+            tx.many("UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(facts.patient, code, current.id)])
+    else:
+        tx.many(
+            "INSERT INTO identity (type, id, rid, patient) VALUES (?, ?, ?, ?)",
+            [(code, current.id, current.rid, facts.patient)],
+        )
+        tx.many(
+            "INSERT INTO resource (version, updated, deleted, op, content, hash, owner, status, low, high, facts, patient,"
+            " rid, type, id) VALUES (?, ?, FALSE, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*values, facts.patient, current.rid, code, current.id)],
+        )
+    indexing.write(tx, resource, extracted, facts.patient, current.rid)
+    now = Stored(current.rid, current.type, current.id, version, updated, False, content, facts.patient, facts.owner)
+    projection.write(tx, now, resource, facts, moved_from=current.patient if existing else None)
+    outbox.record(tx, now, op)
+    for rid in projection.dependents(tx, now, existing=existing):
+        _reindex(tx, rid)
+    return now
+
+
+def _reindex(tx: Tx, rid: int) -> None:
+    """Derive the index and policy rows of a resource again, because something it refers to has changed or come."""
+    row = tx.one(f"SELECT {COLUMNS.format('r')} FROM resource r WHERE r.rid = ? AND NOT r.deleted", rid)
+    if row is None:
+        return
+    old = stored(row)
+    resource = orjson.loads(old.content)
+    extracted = index.extract(resource)
+    facts = projection.read(tx, resource, old.type, old.id, old.rid, old.owner, extracted)
+    low, high = facts.when
+    tx.run(
+        "UPDATE resource SET owner = ?, status = ?, low = ?, high = ?, facts = ?, patient = ? WHERE patient = ? AND rid = ?",
+        facts.owner,
+        facts.status,
+        low,
+        high,
+        facts.marks,
+        facts.patient,
+        old.patient,
+        old.rid,
+    )
+    indexing.clear(tx, old.patient, old.rid)
+    if facts.patient != old.patient:
+        tx.many(
+            "UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(facts.patient, TYPES[old.type].code, old.id)]
+        )
+    indexing.write(tx, resource, extracted, facts.patient, old.rid)
+    now = replace(old, patient=facts.patient, owner=facts.owner)
+    projection.write(tx, now, resource, facts, moved_from=old.patient)
+
+
+def _keep(tx: Tx, current: Stored) -> None:
+    tx.many(
+        "INSERT INTO history (patient, rid, version, type, id, updated, deleted, op, content, owner, status, low, high, facts)"
+        " SELECT patient, rid, version, type, id, updated, deleted, op, content, owner, status, low, high, facts"
+        " FROM resource WHERE patient = ? AND rid = ? AND version = ?",
+        [(current.patient, current.rid, current.version)],
+    )
+
+
+def stamped(resource: dict[str, Any], id: str, version: int, updated: int) -> dict[str, Any]:
+    """The resource as it is kept: its own elements in their order, after the server's id and meta."""
+    meta = {"versionId": str(version), "lastUpdated": temporal.format_instant(updated)}
+    meta |= {key: value for key, value in (resource.get("meta") or {}).items() if key not in meta}
+    head: dict[str, Any] = {"resourceType": resource["resourceType"], "id": id, "meta": meta}
+    return head | {key: value for key, value in resource.items() if key not in head}
+
+
+def digest(resource: dict[str, Any]) -> bytes:
+    """A hash of everything but id and the server's own part of meta."""
+    return blake2b(dump(stamped(resource, "", 0, 0)), digest_size=16).digest()
+
+
+def _digest_of(tx: Tx, current: Stored) -> bytes:
+    row = tx.one("SELECT hash FROM resource WHERE patient = ? AND rid = ?", current.patient, current.rid)
+    if row is None:
+        raise Fault("conflict", "the resource changed while it was read; expected to succeed when tried again")
+    return bytes(row[0])
+
+
+def studies_about(tx: Tx, grant: Grant, patient: int) -> list[Stored]:
+    """The studies of one patient that the grant covers, oldest first."""
+    shown = visible(tx, grant, "ImagingStudy", "r")
+    rows = tx.rows(
+        f"SELECT {COLUMNS.format('r')} FROM resource r WHERE r.patient = ? AND r.type = ? AND NOT r.deleted"
+        f" AND {shown.text} ORDER BY r.low, r.rid",
+        patient,
+        TYPES["ImagingStudy"].code,
+        *shown.params,
+    )
+    return [stored(row) for row in rows]

@@ -1,0 +1,63 @@
+"""How far each harvested archive has been read, and how well that goes: for the next run and for the health page."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+from sqlalchemy import BigInteger, Column, Integer, Table, Text
+
+from app.storage.engine import Tx
+from app.storage.tables import Key, metadata
+
+source_state = Table(
+    "source_state",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("kind", Key, nullable=False),
+    Column("endpoint", Key, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("day", Key, nullable=False),
+    Column("lag", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("attempted", BigInteger, nullable=False),
+    Column("succeeded", BigInteger, nullable=False),
+    Column("reconciled", BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`position`: last change read (Orthanc). `day`: study dates before it were read (QIDO-RS). `lag`: changes not yet
+    read. `failures` in a row, and the last `problem`. Instants in microseconds UTC, 0 for never."""
+
+    name: str
+    kind: str
+    endpoint: str
+    position: int = 0
+    day: str = ""
+    lag: int = 0
+    failures: int = 0
+    problem: str = ""
+    attempted: int = 0
+    succeeded: int = 0
+    reconciled: int = 0
+
+
+_COLUMNS = ", ".join(field.name for field in fields(State))
+
+
+def load(tx: Tx, name: str) -> State | None:
+    row = tx.one(f"SELECT {_COLUMNS} FROM source_state WHERE name = ?", name)
+    return State(*row) if row else None
+
+
+def states(tx: Tx) -> list[State]:
+    """Every source that was ever harvested, by name."""
+    return [State(*row) for row in tx.rows(f"SELECT {_COLUMNS} FROM source_state ORDER BY name")]
+
+
+def save(tx: Tx, state: State) -> None:
+    tx.run("DELETE FROM source_state WHERE name = ?", state.name)
+    marks = ", ".join("?" for _ in fields(State))
+    tx.run(f"INSERT INTO source_state ({_COLUMNS}) VALUES ({marks})", *astuple(state))

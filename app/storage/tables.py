@@ -1,0 +1,279 @@
+"""The schema, once, for SQLite and PostgreSQL. Migrations in `migrations/` are held against it by a test.
+
+Every large table leads with `patient` (the rid of the Patient that the row is about, 0 for none), so that it can be
+partitioned or distributed by it; what must be unique over all patients stands in `identity` and `match_key`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# "C" so that text is compared by code point on both databases, as SQLite's BINARY does.
+Key = String().with_variant(String(collation="C"), "postgresql")
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _of_patient(name: str, *columns: Column[object] | Index, **options: object) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("patient", BigInteger, nullable=False),
+        Column("rid", BigInteger, nullable=False),
+        *columns,
+        **options,
+    )
+
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("type", SmallInteger, primary_key=True),
+    Column("id", Key, primary_key=True),
+    Column("rid", BigInteger, nullable=False),
+    Column("patient", BigInteger, nullable=False),
+)
+
+# The current version. The bytes are what was accepted, with id and meta; `facts` is what policy may look at.
+resource = Table(
+    "resource",
+    metadata,
+    Column("patient", BigInteger, primary_key=True, autoincrement=False),
+    Column("rid", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", SmallInteger, nullable=False),
+    Column("id", Key, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("op", SmallInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("owner", Key),
+    Column("status", Key),
+    Column("low", BigInteger),
+    Column("high", BigInteger),
+    Column("facts", Key),
+    Index("resource_newest", "type", "updated", "rid"),
+    Index("resource_patient", "patient", "type", "updated"),
+    Index("resource_rid", "rid"),
+)
+
+history = _of_patient(
+    "history",
+    Column("version", Integer, nullable=False),
+    Column("type", SmallInteger, nullable=False),
+    Column("id", Key, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("op", SmallInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("owner", Key),
+    Column("status", Key),
+    Column("low", BigInteger),
+    Column("high", BigInteger),
+    Column("facts", Key),
+    Index("history_version", "patient", "rid", "version", unique=True),
+    Index("history_rid", "rid", "version"),
+)
+
+# The feed, in commit order: on PostgreSQL `xid` lets a reader stop before the oldest open transaction.
+change = Table(
+    "change",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("xid", BigInteger, nullable=False),
+    Column("patient", BigInteger, nullable=False),
+    Column("rid", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("type", SmallInteger, nullable=False),
+    Column("op", SmallInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Index("change_order", "xid", "seq"),
+    Index("change_updated", "updated"),
+)
+
+token = _of_patient(
+    "token",
+    Column("param", Integer, nullable=False),
+    Column("code", BigInteger, nullable=False),
+    Column("pair", BigInteger, nullable=False),
+    Column("system", BigInteger, nullable=False),
+    Index("token_patient", "patient", "rid", "param"),
+    Index("token_value", "param", "code", "pair", "rid"),
+)
+
+identifier = _of_patient(
+    "identifier",
+    Column("param", Integer, nullable=False),
+    Column("value", Key, nullable=False),
+    Column("system", BigInteger, nullable=False),
+    Column("kind", BigInteger, nullable=False),
+    Index("identifier_patient", "patient", "rid"),
+    Index("identifier_value", "value", "param"),
+)
+
+reference = _of_patient(
+    "reference",
+    Column("param", Integer, nullable=False),
+    Column("target_type", SmallInteger, nullable=False),
+    Column("target", Key, nullable=False),
+    Index("reference_patient", "patient", "rid", "param"),
+    Index("reference_target", "target", "target_type", "param"),
+)
+
+date = _of_patient(
+    "date",
+    Column("param", Integer, nullable=False),
+    Column("low", BigInteger),
+    Column("high", BigInteger),
+    Index("date_patient", "patient", "rid", "param"),
+    Index("date_value", "param", "low", "high"),
+)
+
+string = _of_patient(
+    "string",
+    Column("param", Integer, nullable=False),
+    Column("norm", Key, nullable=False),
+    Column("exact", Key, nullable=False),
+    Index("string_patient", "patient", "rid", "param"),
+    Index("string_value", "param", "norm"),
+)
+
+number = _of_patient(
+    "number",
+    Column("param", Integer, nullable=False),
+    Column("low", Float, nullable=False),
+    Column("high", Float, nullable=False),
+    Index("number_patient", "patient", "rid", "param"),
+    Index("number_value", "param", "low", "high"),
+)
+
+# Instance and series UIDs stand apart: as tokens they would be most of the index.
+uid = _of_patient(
+    "uid",
+    Column("param", Integer, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Index("uid_patient", "patient", "rid"),
+    Index("uid_value", "value", "param"),
+)
+
+match_key = Table(
+    "match_key", metadata, Column("hash", LargeBinary, primary_key=True), Column("at", BigInteger, nullable=False)
+)
+
+# A patient's identity group: the closure of replaced-by and replaces. `flags`: 1 indeterminate, 2 deceased, 4 restricted.
+person = Table(
+    "person",
+    metadata,
+    Column("patient", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Key, nullable=False),
+    Column("grp", BigInteger, nullable=False),
+    Column("flags", SmallInteger, nullable=False),
+    Index("person_group", "grp"),
+)
+
+# Consents compiled to rules when written; one row for each Consent whose status lets it act.
+directive = _of_patient(
+    "directive",
+    Column("id", Key, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("directive_patient", "patient", "rid", unique=True),
+)
+
+# One row for each organisation of a relationship ("" where it names none).
+relationship = _of_patient(
+    "relationship",
+    Column("source", Key, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("kind", Key, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("org", Key, nullable=False),
+    Column("members", Text, nullable=False),
+    Column("low", BigInteger),
+    Column("high", BigInteger),
+    Index("relationship_patient", "patient", "rid"),
+    Index("relationship_org", "org", "kind", "status"),
+)
+
+emergency_grant = Table(
+    "emergency_grant",
+    metadata,
+    Column("patient", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Key, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("practitioner", Key, nullable=False),
+    Column("organisation", Key, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    Column("reason", Key, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Index("emergency_grant_holder", "organisation", "practitioner"),
+)
+
+organisation = Table(
+    "organisation",
+    metadata,
+    Column("rid", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Key, nullable=False),
+    Column("key", Key, nullable=False),
+    Column("parent", Key),
+    Column("kinds", Text, nullable=False),
+    Column("successor", Key),
+    Index("organisation_key", "key"),
+    Index("organisation_id", "id"),
+)
+
+# Versions of what is cached in memory: a cache is right only while its number is the one read with the facts.
+epoch = Table("epoch", metadata, Column("name", Key, primary_key=True), Column("number", BigInteger, nullable=False))
+
+# What is to be told to others, written with the change that causes it.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("xid", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("topic", Key, nullable=False),
+    Column("patient", BigInteger, nullable=False),
+    Column("rid", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("outbox_order", "xid", "seq"),
+)
+
+# Append-only: one row for each thing that happened, in the transaction in which it did.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("id", Key, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("patient", Key),
+    Column("action", Key, nullable=False),
+    Column("subtype", Key, nullable=False),
+    Column("outcome", Key, nullable=False),
+    Column("client", Key),
+    Column("agent", Key),
+    Column("org", Key),
+    Column("entity", Key),
+    Column("body", LargeBinary, nullable=False),
+    Index("audit_id", "id", unique=True),
+    Index("audit_patient", "patient", "at"),
+    Index("audit_at", "at"),
+)

@@ -1,0 +1,26 @@
+"""Which studies hold a DICOM instance, whoever may see them: only to notice that a UID is used twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.fhir.registry import TYPES
+from app.storage.engine import Tx
+from app.storage.keys import code_hash, param_number
+
+# A study given up as wrong does not keep its instances from being sent again under the right one.
+GIVEN_UP = ("cancelled", "entered-in-error")
+
+
+def studies_holding(tx: Tx, sop_uids: Sequence[str]) -> set[str]:
+    """Ids of the studies in force that hold any of these instances."""
+    condition, bound = tx.in_list("u.value", [code_hash(uid) for uid in sop_uids])
+    rows = tx.rows(
+        "SELECT DISTINCT r.id FROM uid u JOIN resource r ON r.patient = u.patient AND r.rid = u.rid"
+        f" WHERE u.param = ? AND {condition} AND r.type = ? AND NOT r.deleted AND r.status NOT IN (?, ?)",
+        param_number("ImagingStudy.instance"),
+        bound,
+        TYPES["ImagingStudy"].code,
+        *GIVEN_UP,
+    )
+    return {id for (id,) in rows}
