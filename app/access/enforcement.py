@@ -112,10 +112,10 @@ class Enforcement:
         if names is not None:
             known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
             return self._named(subject, requester, known, tx.at, type_name)
-        if id is not None:
+        if id is not None and TYPES[type_name].visibility != "endpoint":
             known = information.of_resource(tx, type_name, id, sorted(requester.tree), requester.practitioner)
             return self._grant(subject, requester, known, None, tx.at)
-        kinds = information.touched(query) if query else frozenset(TYPES)
+        kinds = information.touched(query) if query else frozenset({type_name} if id else TYPES)
         if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
             return self._grant(subject, requester, information.Known(), None, tx.at)
         population = self._population(requester, tx.at)

@@ -164,7 +164,7 @@ def _gather(tx: Tx, start: Sql, tree: Sequence[str], practitioner: str | None) -
     statement = (
         "WITH grp AS (SELECT b.patient, b.id, b.grp, b.flags FROM person a JOIN person b ON b.grp = a.grp"
         " WHERE a.patient IN (" + start + ")) "
-        "SELECT 0, g.patient, g.grp, g.flags, g.id, '', '', '', '', NULL, NULL FROM grp g "
+        "SELECT 0, g.patient, g.grp, g.flags, g.id, '', '', '', '', CAST(NULL AS BIGINT), CAST(NULL AS BIGINT) FROM grp g "
         "UNION ALL SELECT 1, d.patient, g.grp, d.version, d.id, d.body, '', '', '', NULL, NULL"
         " FROM grp g JOIN directive d ON d.patient = g.patient "
         "UNION ALL SELECT 2, l.patient, g.grp, l.version, l.source, l.kind, l.status, l.org, l.members, l.low, l.high"

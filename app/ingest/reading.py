@@ -10,11 +10,13 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import BaseTag, Tag
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 SPACES = re.compile(r"\s+")
@@ -28,6 +30,11 @@ class Note:
 
     element: str
     reason: str
+
+
+@lru_cache(maxsize=256)
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def clean(value: Any) -> str | None:
@@ -56,12 +63,13 @@ class Reader:
 
     def value(self, keyword: str) -> Any:
         """The element's value as pydicom has it; None when absent, empty or unreadable."""
-        if keyword not in self.dataset:
+        tag = _tag(keyword)
+        if tag not in self.dataset:
             return None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                found = self.dataset[keyword].value
+                found = self.dataset[tag].value
             except Exception:  # pydicom raises whatever its converters meet: any of it means an unreadable element
                 self.note(keyword, "could not be read; left out")
                 return None

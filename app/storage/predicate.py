@@ -172,7 +172,13 @@ def condition(expr: Expr, row: str, tx: Tx) -> Sql:
             return any_of([_word(tx, f"{row}.facts", fact_mark("origin", org)) for org in sorted(orgs)])
         case Is(studies):
             named = [study.split("/", 1) for study in sorted(studies)]
-            return any_of([sql(f"({row}.type = ? AND {row}.id = ?)", TYPES[kind].code, name) for kind, name in named])
+            return any_of(
+                [
+                    sql(f"({row}.type = ? AND {row}.id = ?)", TYPES[kind].code, name)
+                    for kind, name in named
+                    if kind in TYPES
+                ]
+            )
         case Status(codes):
             return _in(tx, f"{row}.status", sorted(codes))
         case And(parts):

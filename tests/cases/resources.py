@@ -31,7 +31,9 @@ def build(said: dict[str, Any], organisations: dict[str, str]) -> tuple[list[Res
     if "encounter" in said.get("study", {}):
         resources.append(encounter(said["study"]["encounter"]))
     for element, one in BUILDERS.items():
-        resources += [resource for number, entry in enumerate(said.get(element, ()), 1) for resource in one(number, entry)]
+        resources += [
+            resource for number, entry in enumerate(said.get(element, ()), 1) for resource in one(number, entry)
+        ]
     resources.append(study(said.get("study", {})))
     resources += [consent(number, one) for number, one in enumerate(said.get("consents", ()), 1)]
     refused = {f"Consent/C{number}" for number, one in enumerate(said.get("consents", ()), 1) if one.get("invalid")}

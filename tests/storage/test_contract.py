@@ -224,7 +224,12 @@ def test_a_feed_reader_sees_every_version_once_though_transactions_overlap(store
 
     def write(worker: int) -> None:
         for n in range(10):
-            store.retry(lambda tx, n=n: [resources.create(tx, everything(), patient(f"{worker}{n:09d}"), f"w{worker}-{n}-{i}") for i in range(n % 3 + 1)])
+            store.retry(
+                lambda tx, n=n: [
+                    resources.create(tx, everything(), patient(f"{worker}{n:09d}"), f"w{worker}-{n}-{i}")
+                    for i in range(n % 3 + 1)
+                ]
+            )
 
     writers = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
     for writer in writers:

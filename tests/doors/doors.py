@@ -1,0 +1,169 @@
+"""The doors by which a study can leave, each as a function: what the requester learns of the study through it.
+
+A door answers None where the study does not appear at all, else what is shown of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from app.access.enforcement import Enforcement
+from app.access.subject import Subject
+from app.config import Settings
+from app.fhir.outcome import Fault
+from app.fhir.registry import TYPES
+from app.interactions import Asked, Services, history, read, search, transaction, vread
+from app.policy.grant import Everything, Grant
+from app.policy.switches import load
+from app.smart.keys import KeyStore
+from app.storage import resources
+from app.storage.engine import Store, Tx
+from tests.cases.world import Case, World
+
+Shown = dict[str, Any] | None
+ALL = Grant("test", 0, {name: (Everything(),) for name in TYPES})
+
+
+@dataclass
+class House:
+    """A registry that holds the world of a case, at the instant of the case."""
+
+    services: Services
+    asked: Asked
+    world: World
+
+    @property
+    def study_id(self) -> str:
+        return self.world.study.split("/")[1]
+
+
+def settled(case: Case, store: Store, keys: KeyStore) -> House:
+    """Put the world of the case into an empty registry, refused resources too: they stand for data that came another way."""
+    world = case.world()
+    store.clock = lambda: world.at
+    switches = load("\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in world.switches.items()))
+    services = Services(store, Enforcement(switches), Settings(), keys.seal, keys.open_seal)
+    store.retry(lambda tx: _fill(tx, world))
+    who = world.requester
+    subject = Subject(
+        client_id=who["client"],
+        kind="backend" if who["role"] == "system" else "app",
+        organisation=who["organisation"],
+        role=who["role"],
+        purpose=world.purpose,
+        scopes=("user/*.rs", "system/*.rs"),
+        practitioner=who["practitioner"],
+        patient=who["patient"],
+    )
+    return House(services, Asked(subject), world)
+
+
+def _fill(tx: Tx, world: World) -> None:
+    for resource in world.resources:
+        if resource["resourceType"] not in TYPES:
+            continue  # what the study refers to may be held elsewhere
+        rest = {key: value for key, value in resource.items() if key != "id"}
+        resources.create(tx, ALL, rest, resource["id"], "PUT")
+    for one in world.grants:
+        patient = tx.one("SELECT patient FROM person WHERE id = ?", one["patient"].split("/")[1])
+        assert patient is not None
+        tx.run(
+            "INSERT INTO emergency_grant (patient, id, version, practitioner, organisation, low, high, reason, note, revoked)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            patient[0],
+            one["ref"],
+            one["version"],
+            one["practitioner"],
+            one["organisation"],
+            one["start"],
+            one["end"],
+            one["reason"],
+            "",
+            one["revoked"],
+        )
+
+
+def _answer(work: Callable[[], Any]) -> dict[str, Any] | None:
+    """The body of an answer; None where policy refuses it openly or hides what was asked for."""
+    try:
+        answer = work()
+    except Fault as fault:
+        assert fault.status in (403, 404), fault.text
+        return None
+    return orjson.loads(answer.body)  # type: ignore[no-any-return]
+
+
+def _in_bundle(house: House, bundle: dict[str, Any] | None) -> Shown:
+    entries = (bundle or {}).get("entry", [])
+    found = [e["resource"] for e in entries if e.get("resource", {}).get("id") == house.study_id]
+    return found[0] if found else None
+
+
+def _search(house: House, type_name: str, *pairs: tuple[str, str], compartment: tuple[str, str] | None = None) -> Any:
+    return _answer(lambda: search.search(house.services, house.asked, type_name, pairs, compartment))
+
+
+def by_read(house: House) -> Shown:
+    return _answer(lambda: read.read(house.services, house.asked, "ImagingStudy", house.study_id))
+
+
+def by_vread(house: House) -> Shown:
+    return _answer(lambda: vread.vread(house.services, house.asked, "ImagingStudy", house.study_id, "1"))
+
+
+def by_history(house: House) -> Shown:
+    found = _answer(lambda: history.history(house.services, house.asked, (), "ImagingStudy", house.study_id))
+    return _in_bundle(house, found)
+
+
+def by_type_history(house: House) -> Shown:
+    return _in_bundle(house, _answer(lambda: history.history(house.services, house.asked, (), "ImagingStudy")))
+
+
+def by_patient_search(house: House) -> Shown:
+    return _in_bundle(house, _search(house, "ImagingStudy", ("patient", house.world.patient)))
+
+
+def by_identifier_search(house: House) -> Shown:
+    patient = next(r for r in house.world.resources if f"Patient/{r['id']}" == house.world.patient)
+    named = patient["identifier"][0]
+    value = f"{named['system']}|{named['value']}"
+    return _in_bundle(house, _search(house, "ImagingStudy", ("patient.identifier", value)))
+
+
+def by_search_of_everything(house: House) -> Shown:
+    return _in_bundle(house, _search(house, "ImagingStudy"))
+
+
+def by_id_search(house: House) -> Shown:
+    return _in_bundle(house, _search(house, "ImagingStudy", ("_id", house.study_id)))
+
+
+def by_count(house: House) -> Shown:
+    found = _search(house, "ImagingStudy", ("_id", house.study_id), ("_summary", "count"))
+    return found if found and found["total"] else None
+
+
+def by_compartment(house: House) -> Shown:
+    id = house.world.patient.split("/")[1]
+    return _in_bundle(house, _search(house, "ImagingStudy", compartment=("Patient", id)))
+
+
+def by_reverse_include(house: House) -> Shown:
+    id = house.world.patient.split("/")[1]
+    return _in_bundle(house, _search(house, "Patient", ("_id", id), ("_revinclude", "ImagingStudy:patient")))
+
+
+def by_batch(house: House) -> Shown:
+    entry = {"request": {"method": "GET", "url": house.world.study}}
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+    return _in_bundle(house, _answer(lambda: transaction.process(house.services, house.asked, bundle)))
+
+
+DOORS: dict[str, Callable[[House], Shown]] = {
+    name.removeprefix("by_"): door for name, door in list(globals().items()) if name.startswith("by_")
+}

@@ -1,0 +1,35 @@
+"""What ingest makes passes the same validation as what anyone sends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom.data
+
+from app.demo.region import region
+from app.fhir.validate import validate
+from app.ingest import files, mapping, sync
+from app.ingest.report import Report
+from app.ingest.source import Source
+
+AT = 1_773_136_800_000_000  # 2026-03-10T10:00:00Z
+
+
+def test_a_study_from_any_real_file_is_valid(source: Source) -> None:
+    batch = sync.Batch(source, Report())
+    for found in files.read_all([Path(pydicom.data.__file__).parent]):
+        batch.take(found)
+    studies = batch.assembled()
+    assert len(studies) > 40
+    for study in studies:
+        resource = {**study.resource, "subject": {"reference": "Patient/1"}}
+        assert validate(mapping.in_order(resource, mapping.STUDY_ORDER)) == []
+
+
+def test_a_study_without_its_subject_is_not_valid_so_the_test_above_says_something(source: Source) -> None:
+    assert validate({"resourceType": "ImagingStudy", "status": "available"}) != []
+
+
+def test_everything_in_the_demo_region_is_valid() -> None:
+    for resource in region(AT, 10):
+        assert validate(resource) == [], resource["id"]
