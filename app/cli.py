@@ -1,4 +1,4 @@
-"""The commands of `flask --app wsgi`: each room brings its own, and is imported only when one of them runs."""
+"""The commands of `flask --app wsgi`: each room brings its own, and is imported only when one of them is called."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ import importlib
 
 import click
 from flask import Flask
+from flask.cli import AppGroup
 
 # command: (module, name in it)
 COMMANDS = {
     "db": ("app.storage.cli", "db"),
+    "demo": ("app.demo.cli", "demo"),
     "client": ("app.smart.cli", "client"),
     "token": ("app.smart.cli", "token"),
-    "demo": ("app.demo.cli", "demo"),
     "ingest": ("app.ingest.cli", "ingest"),
+    "harvest": ("app.ingest.cli", "harvest"),
     "explain": ("app.access.cli", "explain"),
     "policy": ("app.access.cli", "policy"),
 }
 
 
+class Commands(AppGroup):
+    """The table above as a click group. A web server never pays for what only a command needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module, name = COMMANDS[cmd_name]
+            command: click.Command = getattr(importlib.import_module(module), name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
 def register(app: Flask) -> None:
     """Put every command at the application's command line."""
-    for module, name in COMMANDS.values():
-        command: click.Command = getattr(importlib.import_module(module), name)
-        app.cli.add_command(command)
+    app.cli = Commands(app.name)

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 from granian import Granian
 from granian.constants import Interfaces
+from granian.log import LogLevels
 
 from app import create_app, observability
 from app.config import Settings, SettingsError
@@ -46,7 +47,7 @@ def main() -> int:
         workers=settings.workers or os.cpu_count() or 1,
         blocking_threads=settings.threads,
         log_enabled=True,
-        log_level="warning",
+        log_level=LogLevels.warning,
         websockets=False,
     ).serve()
     return 0

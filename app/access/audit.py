@@ -108,7 +108,7 @@ def _by_patient(tx: Tx, grant: Grant | None, disclosed: Sequence[Stored]) -> dic
     grouped: dict[str | None, list[Stored]] = {}
     for one in disclosed:
         grouped.setdefault(names.get(one.patient), []).append(one)
-    return {patient: shown for patient, shown in grouped.items()}
+    return dict(grouped)
 
 
 def as_fhir(body: bytes) -> dict[str, Any]:

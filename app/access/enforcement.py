@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.access import information, permissions
@@ -32,7 +32,7 @@ from app.policy.grant import (
     StudyCase,
 )
 from app.policy.model import Relationship, Request, Requester
-from app.policy.predicate import FALSE
+from app.policy.predicate import FALSE, Expr
 from app.policy.relationship import RULES
 from app.policy.switches import Switches
 from app.storage.engine import Tx
@@ -61,7 +61,7 @@ class Enforcement:
 
     switches: Switches
     reads_all: bool = False
-    organisations: information.Organisations = information.Organisations()
+    organisations: information.Organisations = field(default_factory=information.Organisations)
 
     # Who is asking ------------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Enforcement:
         judged = [(group, self._residual(subject, requester, group.person, at)) for group in known.groups]
         cases = tuple(StudyCase(group.rids, one.permit) for group, one in judged)
         nobody = self._residual(subject, requester, Person(frozenset({"Patient/*"})), at)
-        ordinary = FALSE
+        ordinary: Expr = FALSE
         if population is not None:
             ordinary = self._residual(subject, requester, _ordinary(requester), at).permit
         shown = Studies(cases, population, ordinary, nobody.permit)

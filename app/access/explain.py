@@ -62,8 +62,9 @@ def explain(
         request = Request(requester, subject.purpose)
         grant = enforcement.for_explaining(tx, group.rids)
         studies = [study for rid in group.rids for study in _studies(tx, grant, rid, uid)]
-        for label, study in studies or [(None, None)]:
-            found.append(_explained(request, group.person, label, study, enforcement, at))
+        found += [_explained(request, group.person, label, study, enforcement, at) for label, study in studies]
+        if not studies:
+            found.append(_explained(request, group.person, None, None, enforcement, at))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.fhir.registry import HL7
+from app.fhir.parameters import HL7
 
 LONGEST = 1024 * 1024  # characters of a string, https://hl7.org/fhir/R4/datatypes.html#string
 
@@ -72,9 +72,23 @@ UID_PATTERN = r"^[0-2](?:\.(?:0|[1-9][0-9]*))+$"
 
 # R4 names that the R4B models lack or that have another tree there, so nothing can be said about their content.
 NOT_IN_R4 = frozenset(
-    "AdministrableProductDefinition Citation ClinicalUseDefinition Evidence EvidenceReport EvidenceVariable Ingredient"
-    " ManufacturedItemDefinition MedicinalProductDefinition NutritionProduct PackagedProductDefinition"
-    " RegulatedAuthorization SubscriptionStatus SubscriptionTopic SubstanceDefinition".split()
+    [
+        "AdministrableProductDefinition",
+        "Citation",
+        "ClinicalUseDefinition",
+        "Evidence",
+        "EvidenceReport",
+        "EvidenceVariable",
+        "Ingredient",
+        "ManufacturedItemDefinition",
+        "MedicinalProductDefinition",
+        "NutritionProduct",
+        "PackagedProductDefinition",
+        "RegulatedAuthorization",
+        "SubscriptionStatus",
+        "SubscriptionTopic",
+        "SubstanceDefinition",
+    ]
 )
 
 EXTENSION_URL = HL7 + "StructureDefinition/"

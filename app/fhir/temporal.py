@@ -7,7 +7,7 @@ the time that it covers: `2026-03` is the month. What states no offset is local 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -57,8 +57,8 @@ def interval(text: str, zone: str = "Europe/London") -> tuple[int, int]:
 def format_instant(at: int) -> str:
     """The instant `at` as FHIR writes it, in UTC with six decimals."""
     seconds, micro = divmod(at, SECOND)
-    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
-    return f"{moment.isoformat()}.{micro:06d}Z"
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return f"{moment.replace(tzinfo=None).isoformat()}.{micro:06d}Z"
 
 
 def _days(year: int, month: int | str | None, day: int | str | None) -> tuple[int, int]:

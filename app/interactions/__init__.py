@@ -36,7 +36,7 @@ class Asked:
 
     subject: Subject
     request_id: str = ""
-    prefer: Preference = Preference()
+    prefer: Preference = field(default_factory=Preference)
     if_match: str | None = None
     if_none_match: str | None = None
     if_modified_since: str | None = None

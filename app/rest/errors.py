@@ -37,7 +37,8 @@ def as_fault(request: Request, error: Exception) -> Fault:
             "not-found": "no such address; expected one of this server's",
             "not-supported": "this method is not supported here",
         }.get(kind, "the request cannot be read; expected HTTP as the standard has it")
-        headers = {"Allow": ", ".join(error.valid_methods)} if getattr(error, "valid_methods", None) else {}
+        methods = getattr(error, "valid_methods", None)
+        headers = {"Allow": ", ".join(methods)} if methods else {}
         return Fault(kind, text, headers=headers)
     where = negotiate.request_id(request)
     if unavailable(error):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, jsonify, request
 
 from app.access.subject import Subject
 from app.config import Settings
@@ -57,7 +57,7 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         return reply(capabilities.statement(services))
 
     def smart_configuration() -> Response:
-        response = current_app.json.response(smart(services.settings))
+        response = jsonify(smart(services.settings))
         response.headers["Access-Control-Allow-Origin"] = "*"
         return response
 
@@ -160,9 +160,9 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     @fhir.after_request
     def headers(response: Response) -> Response:
         response.headers["X-Request-Id"] = negotiate.request_id(request)
-        if correlation := request.headers.get("X-Correlation-Id"):
-            if len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
-                response.headers["X-Correlation-Id"] = correlation
+        correlation = request.headers.get("X-Correlation-Id", "")
+        if 0 < len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
+            response.headers["X-Correlation-Id"] = correlation
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

@@ -68,7 +68,7 @@ class KeyStore:
     def verify(self, token: str, typ: str) -> dict[str, Any] | None:
         """The claims of a JWT that one of these keys signed, of this `typ`; None for anything else."""
         try:
-            found = jwt.decode(token, KeySet(self._keys), algorithms=[ALGORITHM])
+            found = jwt.decode(token, KeySet([*self._keys]), algorithms=[ALGORITHM])
         except (JoseError, ValueError, TypeError, KeyError):
             return None
         header = found.header

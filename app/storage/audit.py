@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
 from app.fhir.outcome import Fault
 from app.fhir.query import Clause, Condition, Query, Range, Reference, Token
 from app.fhir.registry import TYPES

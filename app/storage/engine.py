@@ -46,7 +46,7 @@ class Tx:
         self.conn = conn
         self.dialect = conn.dialect.name
         self.at = at
-        self._driver = conn.connection.driver_connection
+        self._driver: Any = conn.connection.driver_connection
         self._queue: list[tuple[str, list[Sequence[Any]]]] = []
         self.zone = zone
         self.memory: dict[str, str | None] = {}  # what references were found to stand for in this transaction

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text
 
@@ -86,15 +87,17 @@ def add(tx: Tx, client: Client) -> None:
 
 def find(tx: Tx, id: str) -> Client | None:
     row = tx.one(f"SELECT {COLUMNS} FROM oauth_client WHERE id = ?", id)
-    return Client(*row[:-1], disabled=bool(row[-1])) if row else None
+    return _client(row) if row else None
 
 
 def every(tx: Tx) -> list[Client]:
     """All clients by name."""
-    return [
-        Client(*row[:-1], disabled=bool(row[-1]))
-        for row in tx.rows(f"SELECT {COLUMNS} FROM oauth_client ORDER BY name, id")
-    ]
+    return [_client(row) for row in tx.rows(f"SELECT {COLUMNS} FROM oauth_client ORDER BY name, id")]
+
+
+def _client(row: tuple[Any, ...]) -> Client:
+    found = Client(*row)
+    return replace(found, disabled=bool(found.disabled))
 
 
 def disable(tx: Tx, id: str) -> bool:

@@ -18,7 +18,7 @@ from app.policy.model import Relationship
 from app.policy.study import compile_study
 from app.storage.engine import Tx
 from app.storage.indexing import when
-from app.storage.keys import facts_column, param_number, words
+from app.storage.keys import code_hash, facts_column, param_number, words
 
 if TYPE_CHECKING:
     from app.storage.resources import Stored
@@ -73,7 +73,9 @@ def read(
     patient = rid if type_name == "Patient" else _patient(tx, resource, type_name)
     status = resource.get("status") if isinstance(resource.get("status"), str) else None
     resource = resource | {"id": id}
-    marks, body, relationships = None, None, ()
+    marks: str | None = None
+    body: str | None = None
+    relationships: tuple[Relationship, ...] = ()
     owner = owner_of(tx, resource, writer)
     if type_name in STUDIES:
         study = compile_study(resource, resolve, writer, tx.zone)
@@ -108,7 +110,7 @@ def _organisation(tx: Tx, reference: dict[str, Any]) -> str | None:
 
 def _patient(tx: Tx, resource: dict[str, Any], type_name: str) -> int:
     reference = resource.get(PATIENT_ELEMENT.get(type_name, ""))
-    names = [reference] if isinstance(reference, dict) else []
+    names: list[Any] = [reference] if isinstance(reference, dict) else []
     if type_name == "Appointment":
         names = [p.get("actor") for p in resource.get("participant") or () if isinstance(p, dict)]
     for name in names:
@@ -167,19 +169,13 @@ def _by_identifier(tx: Tx, text: str) -> str | None:
         "SELECT r.type, r.id FROM identifier x JOIN resource r ON r.patient = x.patient AND r.rid = x.rid"
         " WHERE x.value = ? AND x.system = ? AND x.param IN (?, ?, ?) AND NOT r.deleted",
         value,
-        _hash(system),
+        code_hash(system),
         *(param_number(f"{name}.identifier") for name in ("Organization", "Practitioner", "Patient")),
     )
     if row is None:
         return None
     name = next(name for name, definition in TYPES.items() if definition.code == row[0])
     return _resolve(tx, f"{name}/{row[1]}")
-
-
-def _hash(system: str) -> int:
-    from app.storage.keys import code_hash
-
-    return code_hash(system)
 
 
 def write(tx: Tx, now: Stored, resource: dict[str, Any], derived: Derived, moved_from: int | None) -> None:

@@ -6,6 +6,8 @@ partitioned or distributed by it; what must be unique over all patients stands i
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -28,14 +30,13 @@ Key = String().with_variant(String(collation="C"), "postgresql")
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _of_patient(name: str, *columns: Column[object] | Index, **options: object) -> Table:
+def _of_patient(name: str, *columns: Column[Any] | Index) -> Any:
     return Table(
         name,
         metadata,
         Column("patient", BigInteger, nullable=False),
         Column("rid", BigInteger, nullable=False),
         *columns,
-        **options,
     )
 
 

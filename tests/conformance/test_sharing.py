@@ -112,7 +112,9 @@ def test_a_clerk_learns_that_there_is_a_study_and_not_where_the_pictures_are(app
 def test_nobody_writes_the_relationship_that_would_let_them_in(app: Flask, steward: Caller, stranger: Caller) -> None:
     clinician = caller(app, "app", "RXC", "user/*.cruds", role="clinician", practitioner="Practitioner/dr-c")
     assert clinician.post("/EpisodeOfCare", episode("", "RXC")).status_code == 403
-    assert stranger.post("/EpisodeOfCare", {k: v for k, v in episode(ods="RXB").items() if k != "id"}).status_code == 403
+    assert (
+        stranger.post("/EpisodeOfCare", {k: v for k, v in episode(ods="RXB").items() if k != "id"}).status_code == 403
+    )
     assert stranger.put("/EpisodeOfCare/e1", episode(ods="RXC")).status_code in (403, 404)
     assert stranger.post("/Consent", {k: v for k, v in consent(type="permit").items() if k != "id"}).status_code == 403
 
@@ -124,10 +126,14 @@ def test_an_archive_writes_only_its_own_studies(app: Flask, steward: Caller) -> 
     other = caller(app, "archive", "RXC")
     assert other.post("/ImagingStudy", new).status_code == 403
     # A hidden id and a free one are the same to somebody who may not see all studies.
-    assert other.put("/ImagingStudy/s1", study()).status_code == other.put("/ImagingStudy/free", study("free")).status_code
+    assert (
+        other.put("/ImagingStudy/s1", study()).status_code == other.put("/ImagingStudy/free", study("free")).status_code
+    )
 
 
-def test_every_look_and_every_refusal_is_an_audit_event(app: Flask, steward: Caller, treating: Caller, stranger: Caller) -> None:
+def test_every_look_and_every_refusal_is_an_audit_event(
+    app: Flask, steward: Caller, treating: Caller, stranger: Caller
+) -> None:
     treating.get(SEARCH)
     stranger.get(SEARCH)
     officer = caller(app, "app", "RXB", "user/*.rs", role="privacy", practitioner="Practitioner/ig")

@@ -104,10 +104,14 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     class Failed(Exception):
         pass
 
-    with pytest.raises(Failed), store.begin() as tx:
-        resources.create(tx, everything(), patient("9990000018"), "p1")
-        tx.flush()
-        raise Failed
+    def work() -> None:
+        with store.begin() as tx:
+            resources.create(tx, everything(), patient("9990000018"), "p1")
+            tx.flush()
+            raise Failed
+
+    with pytest.raises(Failed):
+        work()
     with store.begin() as tx:
         for table in ("identity", "resource", "change", "outbox", "identifier", "person", "audit"):
             assert tx.rows(f"SELECT count(*) FROM {table}") == [(0,)], table

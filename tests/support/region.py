@@ -142,7 +142,9 @@ def study(id: str = "s1", uid: str = STUDY_UID, ods: str = "RXA", subject: str =
     } | more
 
 
-def episode(id: str = "e1", ods: str = "RXB", subject: str = "p1", status: str = "active", **more: Any) -> dict[str, Any]:
+def episode(
+    id: str = "e1", ods: str = "RXB", subject: str = "p1", status: str = "active", **more: Any
+) -> dict[str, Any]:
     return {
         "resourceType": "EpisodeOfCare",
         "id": id,
