@@ -6,7 +6,7 @@ import json
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 
 from app.access.enforcement import Enforcement
 from app.access.explain import Explained
@@ -30,6 +30,7 @@ MARKS = {"permits": "✓", "refuses": "✗", "redacts": "✓", "passes": "·", "
 @click.option("--at", metavar="INSTANT", help="As of this instant; now if not given.")
 @click.option("--study", metavar="UID", help="One study only.")
 @click.option("--json", "as_json", is_flag=True)
+@with_appcontext
 def explain(
     patient: str,
     org: str,

@@ -21,7 +21,11 @@ def blueprint(services: Services, server: AuthorizationServer, tokens: Tokens) -
 
     @auth.post("/token")
     def token() -> Response:
-        return server.create_token_response()  # type: ignore[no-any-return]
+        response: Response = server.create_token_response()
+        if response.status_code == 400 and (response.get_json(silent=True) or {}).get("error") == "invalid_client":
+            response.status_code = 401  # RFC 6749, section 5.2
+            response.headers["WWW-Authenticate"] = "Basic"
+        return response
 
     @auth.get("/jwks")
     def jwks() -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from werkzeug.security import generate_password_hash
 
 from app.access import scopes
@@ -139,6 +139,7 @@ def disable(id: str) -> None:
 @click.option("--patient", help="Id of the Patient in context.")
 @click.option("--purpose", help="Purpose of use, such as TREAT.")
 @click.option("--expires", type=click.IntRange(1, MOST_SECONDS), default=MOST_SECONDS, help="Life in seconds.")
+@with_appcontext
 def token(
     client_id: str,
     scope: str | None,

@@ -36,9 +36,8 @@ class Registered(ClientMixin):  # type: ignore[misc]
         return ""
 
     def get_allowed_scope(self, scope: str | None) -> str:
-        """What of the scope is within the registration: all of it or nothing."""
-        asked = scope or self.client.scope
-        return asked if scopes.covered(asked, self.client.scope) else ""
+        """The scope, which the grant has checked to lie within the registration."""
+        return scope or ""
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         return redirect_uri in self.client.redirect_uris.split()
@@ -69,6 +68,8 @@ class BackendGrant(grants.ClientCredentialsGrant):  # type: ignore[misc]
             raise InvalidScopeError("no scope was asked; expected system scopes such as system/ImagingStudy.rs")
         if scopes.faults(asked):
             raise InvalidScopeError("a scope is not known; expected the form system/Type.cruds")
+        if not scopes.covered(asked, self.request.client.client.scope):
+            raise InvalidScopeError("the scope is more than the client is registered for")
 
 
 def authorization_server(app: Flask, store: Store, tokens: Tokens, token_url: str) -> AuthorizationServer:
@@ -100,12 +101,13 @@ def authorization_server(app: Flask, store: Store, tokens: Tokens, token_url: st
     def generate(
         grant_type: str, client: Registered, user: Any = None, scope: str | None = None, **more: Any
     ) -> dict[str, Any]:
-        granted = scope or client.client.scope
+        if not scope or not scopes.covered(scope, client.client.scope):
+            raise InvalidScopeError("the scope is more than the client is registered for")
         return {
-            "access_token": tokens.mint(client.client, granted, BACKEND_SECONDS),
+            "access_token": tokens.mint(client.client, scope, BACKEND_SECONDS),
             "token_type": "Bearer",
             "expires_in": BACKEND_SECONDS,
-            "scope": granted,
+            "scope": scope,
         }
 
     server = AuthorizationServer(app, query_client=query_client, save_token=lambda token, request: None)
