@@ -32,7 +32,7 @@ def validate(
 
     def work(tx: Tx) -> Answer:
         authorize(asked.subject.scopes, type_name, "read")
-        issues = issues_of(resource, profile=options.get("profile"))
+        issues = issues_of(resource)
         if id is not None and resource.get("id") != id:
             issues.append(
                 Issue("invalid", "the resource's id is not that of the address; expected the same", f"{type_name}.id")
