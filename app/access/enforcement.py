@@ -287,7 +287,7 @@ class Enforcement:
         """Whether this client may write this. Raises Fault "forbidden" when the type, the organisation that the
         resource names, or the one that holds the current version is not the client's."""
         type_name = resource["resourceType"]
-        authorize(subject.scopes, type_name, interaction)
+        self.check_writer(subject, interaction, type_name)
         grant = self._for_writing(tx, subject, type_name, None)
         if subject.kind == "steward":
             return grant
@@ -303,6 +303,11 @@ class Enforcement:
                     detail="ACCESS_DENIED",
                 )
         return grant
+
+    def check_writer(self, subject: Subject, interaction: str, type_name: str) -> None:
+        """Raises Fault "forbidden" unless scopes and registration let the client write the type at all."""
+        authorize(subject.scopes, type_name, interaction)
+        self._may_write(subject, type_name)
 
     @staticmethod
     def may_choose_ids(subject: Subject, type_name: str) -> bool:

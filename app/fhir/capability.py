@@ -89,7 +89,12 @@ def _resource(definition: ResourceType) -> dict[str, Any]:
     if reverse := list(definition.rev_includes):
         found["searchRevInclude"] = reverse
     found["searchParam"] = [
-        {"name": param.name, "definition": param.definition, "type": _kind(param.kind), "documentation": _modifiers(param)}
+        {
+            "name": param.name,
+            "definition": param.definition,
+            "type": _kind(param.kind),
+            "documentation": _modifiers(param),
+        }
         for param in definition.params.values()
     ]
     return found

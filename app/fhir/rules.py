@@ -59,7 +59,9 @@ def periods(resource: dict[str, Any]) -> Iterator[Issue]:
         if isinstance(start, str) and isinstance(end, str):
             try:
                 if interval(end)[1] <= interval(start)[0]:
-                    yield Issue("invariant", "the period ends before it starts; expected the end not before the start", path)
+                    yield Issue(
+                        "invariant", "the period ends before it starts; expected the end not before the start", path
+                    )
             except ValueError:
                 continue
 
@@ -100,7 +102,9 @@ def study_tree(resource: dict[str, Any]) -> Iterator[Issue]:
 def _uid(value: Any, place: str, seen: set[str]) -> Iterator[Issue]:
     text = bare_uid(str(value))
     if not is_uid(text):
-        yield Issue("value", "not a DICOM UID; expected at most 64 digits and full stops, no part with a leading zero", place)
+        yield Issue(
+            "value", "not a DICOM UID; expected at most 64 digits and full stops, no part with a leading zero", place
+        )
     elif text in seen:
         yield Issue("invariant", "this UID stands twice in the study; expected each once", place)
     seen.add(text)
@@ -132,7 +136,9 @@ def consent(resource: dict[str, Any]) -> Iterator[Issue]:
             text = f"more than {MOST_PROVISIONS} provisions; expected fewer"
             yield Issue("too-costly", text, "Consent.provision")
         if "type" not in root and "policyRule" not in resource:
-            yield Issue("required", "neither a type nor a policyRule; expected permit or deny", "Consent.provision.type")
+            yield Issue(
+                "required", "neither a type nor a policyRule; expected permit or deny", "Consent.provision.type"
+            )
 
 
 def _provision(value: dict[str, Any], above: str | None, place: str, depth: int, counter: list[int]) -> Iterator[Issue]:
@@ -149,7 +155,9 @@ def _provision(value: dict[str, Any], above: str | None, place: str, depth: int,
         if isinstance(inner, dict):
             where = f"{place}.provision[{number}]"
             if inner.get("type") is not None and inner.get("type") == kind and not inner.get("provision"):
-                yield Issue("invariant", "an exception of its parent's own type; expected the opposite", f"{where}.type")
+                yield Issue(
+                    "invariant", "an exception of its parent's own type; expected the opposite", f"{where}.type"
+                )
             yield from _provision(inner, kind or "", where, depth + 1, counter)
 
 

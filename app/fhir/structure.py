@@ -110,7 +110,9 @@ def _missing(value: dict[str, Any], kind: Type, path: str, choices: Mapping[str,
         asked.add(name)
         there = name in choices if element.choice else (name in value or f"_{name}" in value)
         if not there:
-            yield Issue("required", f"{name}{'[x]' if element.choice else ''} is missing; expected one", f"{path}.{name}")
+            yield Issue(
+                "required", f"{name}{'[x]' if element.choice else ''} is missing; expected one", f"{path}.{name}"
+            )
 
 
 def _element(value: Any, element: Element, kind: Type, path: str, depth: int, *, beside: bool) -> Iterator[Issue]:
@@ -179,7 +181,9 @@ def _primitive(value: Any, element: Element, kind: Type, path: str) -> Iterator[
     if codes and element.type == "code" and value not in codes:
         yield Issue("code-invalid", f"the code is not one of those required; expected {', '.join(sorted(codes))}", path)
     if element.kind == "xhtml" and (_SCRIPT.search(value) or not value.lstrip().startswith("<div")):
-        yield Issue("invariant", "the narrative is not a plain div; expected XHTML without script or active content", path)
+        yield Issue(
+            "invariant", "the narrative is not a plain div; expected XHTML without script or active content", path
+        )
 
 
 def _reference(value: dict[str, Any], targets: frozenset[str], path: str) -> Iterator[Issue]:
@@ -189,4 +193,6 @@ def _reference(value: dict[str, Any], targets: frozenset[str], path: str) -> Ite
     parts = text.split("?")[0].split("/")
     name = parts[0] if len(parts) in (1, 2, 4) else (parts[-2] if len(parts) > 4 else "")
     if targets and "Resource" not in targets and name[:1].isupper() and name not in targets:
-        yield Issue("value", f"a reference to a type that may not stand here; expected {', '.join(sorted(targets))}", path)
+        yield Issue(
+            "value", f"a reference to a type that may not stand here; expected {', '.join(sorted(targets))}", path
+        )

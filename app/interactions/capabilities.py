@@ -9,8 +9,14 @@ from app.interactions import Answer, Services
 
 def statement(services: Services) -> Answer:
     """The CapabilityStatement, for anyone."""
-    return Answer(200, dump(build(
-        services.settings.base_url,
-        max_bytes=services.settings.max_bytes,
-        max_entries=services.settings.max_entries,
-    )), {"Cache-Control": "public, max-age=60"})
+    return Answer(
+        200,
+        dump(
+            build(
+                services.settings.base_url,
+                max_bytes=services.settings.max_bytes,
+                max_entries=services.settings.max_entries,
+            )
+        ),
+        {"Cache-Control": "public, max-age=60"},
+    )

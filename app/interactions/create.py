@@ -49,7 +49,7 @@ def apply(
             )
             body = None if asked.prefer.returns == "minimal" else content(grant, found)
             return versioned(services, 200, body, found, location=True)
-    warnings = prepared(services, tx, resource, type_name, here)
+    warnings = prepared(services, tx, asked, "create", resource, type_name, here)
     grant = services.enforcement.permit_write(tx, asked.subject, "create", resource)
     stored = resources.create(tx, grant, {key: value for key, value in resource.items() if key != "id"}, id, "POST")
     return written(services, tx, asked, "create", grant, stored, 201, warnings)

@@ -80,7 +80,7 @@ def _patch(
     changed = json_patch(resource, content)
     if not isinstance(changed, dict) or changed.get("id") != found.id or changed.get("resourceType") != type_name:
         raise Fault("unprocessable", "the patch changes the id or the type; expected them to stay")
-    warnings = prepared(services, tx, changed, type_name, here)
+    warnings = prepared(services, tx, asked, "patch", changed, type_name, here)
     grant = services.enforcement.permit_write(tx, asked.subject, "patch", changed, found)
     stored = resources.update(tx, grant, found, changed, "PATCH")
     return written(services, tx, asked, "patch", grant, stored, 200, warnings)

@@ -93,7 +93,7 @@ def _put(
     there = found is not None and not found.deleted
     if there and "*" in negotiation.entity_tags(asked.if_none_match, "If-None-Match"):
         raise Fault("version-conflict", "the resource is there already; expected none (If-None-Match: *)")
-    warnings = prepared(services, tx, resource, type_name, here)
+    warnings = prepared(services, tx, asked, "update", resource, type_name, here)
     grant = services.enforcement.permit_write(tx, asked.subject, "update", resource, found)
     if found is None:
         if id is not None and not services.enforcement.may_choose_ids(asked.subject, type_name):

@@ -26,7 +26,7 @@ def validate(
     id: str | None = None,
 ) -> Answer:
     """All issues of a resource, as the answer and never as an error: 200 with an OperationOutcome."""
-    resource, options = _asked(content, pairs)
+    resource = _asked(content, pairs)
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
 
@@ -46,7 +46,7 @@ def validate(
     return carry(services, asked, "operation", type_name, work)
 
 
-def _asked(content: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, str]]:
+def _asked(content: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     options = {name: value for name, value in pairs if name in ("mode", "profile")}
     resource = content
     if content.get("resourceType") == "Parameters":
@@ -59,4 +59,4 @@ def _asked(content: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> tuple[d
                 options[name] = next((str(v) for k, v in parameter.items() if k.startswith("value")), "")
     if options.get("mode", "create") not in MODES:
         raise Fault("invalid", "the mode is not known; expected create, update or delete", "mode")
-    return resource, options
+    return resource

@@ -33,11 +33,22 @@ def allowed(type_name: str, interaction: str) -> None:
         raise Fault("not-supported", f"{interaction} is not supported for {type_name}")
 
 
-def prepared(services: Services, tx: Tx, resource: dict[str, Any], type_name: str, here: Container[str]) -> list[Issue]:
+def prepared(
+    services: Services,
+    tx: Tx,
+    asked: Asked,
+    interaction: str,
+    resource: dict[str, Any],
+    type_name: str,
+    here: Container[str],
+) -> list[Issue]:
     """Check everything that is to be right before the resource is stored; the warnings that remain.
+
+    Whether the client writes the type at all comes first: nobody else is told what is wrong with a resource.
 
     `here` are the references that the Bundle itself provides. Raises Fault with every error found.
     """
+    services.enforcement.check_writer(asked.subject, interaction, type_name)
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
     warnings = check(resource)

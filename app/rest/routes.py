@@ -32,6 +32,9 @@ from app.interactions import (
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
 
+# A type below a patient: any other word there, as in /Patient/1/_history, means something else.
+_ANY = f"any({', '.join(TYPES)})"
+
 Verify = Callable[[str], Subject | None]
 SmartConfiguration = Callable[[Settings], dict[str, Any]]
 
@@ -151,8 +154,8 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("DELETE", "/<type_name>/<id>", instance_delete),
         ("GET", "/<type_name>/<id>/_history", instance_history),
         ("GET", "/<type_name>/<id>/_history/<version>", version_get),
-        ("GET", "/Patient/<id>/<type_name>", compartment),
-        ("POST", "/Patient/<id>/<type_name>/_search", compartment_search),
+        ("GET", f"/Patient/<id>/<{_ANY}:type_name>", compartment),
+        ("POST", f"/Patient/<id>/<{_ANY}:type_name>/_search", compartment_search),
     )
     for method, address, view in routes:
         fhir.add_url_rule(address, f"{view.__name__} {method} {address}".replace(".", "_"), view, methods=[method])

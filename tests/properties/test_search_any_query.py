@@ -15,8 +15,8 @@ from tests.properties.search_strategies import BASE, clauses
 NOW = 1_773_000_000_000_000
 
 NAMES = st.sampled_from(
-    sorted({name for row in TYPES.values() for name in row.params})
-    + [
+    [
+        *sorted({name for row in TYPES.values() for name in row.params}),
         "_has:ImagingStudy:patient",
         "_has",
         "_include",
@@ -26,8 +26,9 @@ NAMES = st.sampled_from(
         "_total",
         "_summary",
         "_elements",
+        *("_cursor", "_format", "_text", "_include:iterate", "", ".", ":", "::", "a.b.c.d.e", "patient"),
+        "subject:Patient",
     ]
-    + ["_cursor", "_format", "_text", "_include:iterate", "", ".", ":", "::", "a.b.c.d.e", "patient", "subject:Patient"]
 )
 PARTS = st.lists(NAMES | st.text(max_size=8), min_size=1, max_size=4)
 KEYS = st.builds(lambda parts, mark: mark.join(parts), PARTS, st.sampled_from([".", ":", ""]))

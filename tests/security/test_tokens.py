@@ -42,7 +42,14 @@ def backend(app: Flask, key: Any) -> Client:
 
 def claims(**changed: Any) -> dict[str, Any]:
     now = int(time.time())
-    fresh = {"iss": "epr-b", "sub": "epr-b", "aud": TOKEN_URL, "exp": now + 240, "iat": now, "jti": f"j{time.time_ns()}"}
+    fresh = {
+        "iss": "epr-b",
+        "sub": "epr-b",
+        "aud": TOKEN_URL,
+        "exp": now + 240,
+        "iat": now,
+        "jti": f"j{time.time_ns()}",
+    }
     return {name: value for name, value in (fresh | changed).items() if value is not None}
 
 
@@ -138,7 +145,9 @@ def test_no_token_goes_beyond_the_registration(
     assert (answer.status_code, answer.json["error"]) == (400, error)
 
 
-def test_other_grants_and_unknown_clients_are_refused_as_the_standard_names_it(app: Flask, backend: Client, key: Any) -> None:
+def test_other_grants_and_unknown_clients_are_refused_as_the_standard_names_it(
+    app: Flask, backend: Client, key: Any
+) -> None:
     answer = app.test_client().post("/auth/token", data={"grant_type": "password"})
     assert (answer.status_code, answer.json["error"]) == (400, "unsupported_grant_type")
     answer = app.test_client().post("/auth/token", data={"grant_type": "client_credentials", "scope": SCOPE})
@@ -162,12 +171,18 @@ def test_a_secret_is_a_proof_too_and_a_wrong_one_is_none(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/Patient/p1", "/ImagingStudy", "/ImagingStudy/s1", "/_history", "/Consent", "/AuditEvent", "/Organization/rxa"]
+    "path",
+    ["/Patient/p1", "/ImagingStudy", "/ImagingStudy/s1", "/_history", "/Consent", "/AuditEvent", "/Organization/rxa"],
 )
 def test_nothing_is_open_without_a_token(app: Flask, path: str) -> None:
     settle(app)
     http = app.test_client()
-    for headers in ({}, {"Authorization": "Bearer x.y.z"}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer "}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer x.y.z"},
+        {"Authorization": "Basic eDp5"},
+        {"Authorization": "Bearer "},
+    ):
         answer = http.get(f"/fhir{path}", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -176,7 +191,10 @@ def test_nothing_is_open_without_a_token(app: Flask, path: str) -> None:
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/fhir/metadata", "/fhir/.well-known/smart-configuration", "/health/live", "/health/ready", "/", "/auth/jwks"])
+@pytest.mark.parametrize(
+    "path",
+    ["/fhir/metadata", "/fhir/.well-known/smart-configuration", "/health/live", "/health/ready", "/", "/auth/jwks"],
+)
 def test_metadata_discovery_health_and_the_landing_page_are_open(app: Flask, path: str) -> None:
     assert app.test_client().get(path).status_code == 200
 
@@ -273,14 +291,29 @@ def test_keys_are_for_their_owner_alone_and_rotation_keeps_what_was_signed_good(
     assert keys.verify(signed, "at+jwt") is None
 
 
-def test_the_command_line_registers_a_client_and_mints_a_token_within_its_scope(app: Flask, tmp_path: Path, key: Any) -> None:
+def test_the_command_line_registers_a_client_and_mints_a_token_within_its_scope(
+    app: Flask, tmp_path: Path, key: Any
+) -> None:
     settle(app)
     runner = app.test_cli_runner()
     path = tmp_path / "keys.json"
     path.write_bytes(orjson.dumps({"keys": [key.as_dict(private=False)]}))
+    keys = ["--jwks", str(path), "--json"]
     added = runner.invoke(
-        args=["client", "add", "EPR of B", "--org", "RXB", "--kind", "backend", "--scope", SCOPE, "--purpose", "TREAT"]
-        + ["--jwks", str(path), "--json"]
+        args=[
+            "client",
+            "add",
+            "EPR of B",
+            "--org",
+            "RXB",
+            "--kind",
+            "backend",
+            "--scope",
+            SCOPE,
+            "--purpose",
+            "TREAT",
+            *keys,
+        ]
     )
     assert added.exit_code == 0, added.output
     name = orjson.loads(added.output)["client_id"]
