@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 DEMO_MARK = "made-for-demo"  # lies in a keys directory that demo mode has used
 LOOPBACK = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
-ANY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+ANY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class SettingsError(ValueError):
@@ -212,8 +212,8 @@ DEFAULTS = {one.name: one.default for one in fields(Settings)}
 
 def _local(host: str, port: int) -> str:
     """The address of a server that listens there, as seen from this machine."""
-    told = ANY_INTERFACE.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{told}:{port}/fhir"
+    told = ANY_INTERFACE.get(host, host)
+    return f"http://[{told}]:{port}/fhir" if ":" in told else f"http://{told}:{port}/fhir"
 
 
 def _split(address: str) -> SplitResult | None:

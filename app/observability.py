@@ -1,28 +1,47 @@
 """The catalogue of log events, and metrics. An event has a name, a level and the fields it may carry: never a person's.
 
-Fields that are not in the catalogue are refused, so that no identifier of a person can slip into a log.
+Three things keep persons out of the log: a field that the catalogue does not name is refused; a value that looks like
+an identifier of a person or a study is withheld; and of what a library logs only the name of the logger, the type of
+the error and the place are kept, for its text may hold anything.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 # name: (level, fields)
 EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "server_ready": ("info", frozenset({"address", "mode", "database"})),
     "server_stopped": ("info", frozenset()),
-    "request": ("info", frozenset({"method", "route", "status", "milliseconds", "request_id"})),
+    "process_ended": ("warning", frozenset({"process", "status"})),
+    "request": ("debug", frozenset({"method", "route", "status", "milliseconds", "request_id"})),
     "request_failed": ("error", frozenset({"request_id", "error", "place"})),
     "database_unavailable": ("error", frozenset({"request_id"})),
     "demo_loaded": ("info", frozenset({"resources"})),
     "migrated": ("info", frozenset({"revision"})),
+    "library_warned": ("warning", frozenset({"logger", "error", "place", "text"})),
+    "library_failed": ("error", frozenset({"logger", "error", "place", "text"})),
 }
+
+# Loggers whose messages speak of processes and migrations alone.
+TOLD_IN_FULL = ("_granian", "alembic")
+
+# An NHS number, in any of the ways in which it is written, and a DICOM UID.
+IDENTIFIER = re.compile(r"(?<![0-9A-Za-z])(?:\d{3}[ -]?\d{3}[ -]?\d{4}|\d+(?:\.\d+){4,})(?![0-9A-Za-z])")
+WITHHELD = "[withheld]"
+LONGEST = 300
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 metrics = CollectorRegistry()
 REQUESTS = Counter(
@@ -42,9 +61,36 @@ def configure(level: str, format: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_names: Output(),
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, Libraries)]:
+        root.removeHandler(handler)
+    root.addHandler(Libraries(logging.WARNING))
+
+
+class Output:
+    """The standard error output, as it is when something is written."""
+
+    def msg(self, message: str) -> None:
+        """One line, in one write, so that the lines of several processes do not mix."""
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = msg
+
+
+class Libraries(logging.Handler):
+    """What libraries log through the standard library, as events of the catalogue."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        fields = {"logger": record.name, "error": type(error).__name__ if error else ""}
+        fields["place"] = place_of(error) if error else f"{record.module}:{record.lineno}"
+        if record.name.split(".")[0] in TOLD_IN_FULL and error is None:
+            fields["text"] = record.getMessage()
+        event("library_failed" if record.levelno >= logging.ERROR else "library_warned", **fields)
 
 
 def event(name: str, **fields: Any) -> None:
@@ -52,7 +98,39 @@ def event(name: str, **fields: Any) -> None:
     level, allowed = EVENTS[name]
     if not fields.keys() <= allowed:
         raise ValueError(f"{name} may not carry {sorted(fields.keys() - allowed)}")
-    getattr(structlog.get_logger(), level)(name, **fields)
+    getattr(structlog.get_logger(), level)(name, **{key: _safe(value) for key, value in fields.items()})
+
+
+def _safe(value: Any) -> Any:
+    return IDENTIFIER.sub(WITHHELD, value)[:LONGEST] if isinstance(value, str) else value
+
+
+def answered(method: str, route: str, status: int, seconds: float, request_id: str = "") -> None:
+    """Count and time one answer. `route` is the rule with its placeholders, never an address."""
+    REQUESTS.labels(method if method in METHODS else "other", route, str(status)).inc()
+    SECONDS.labels(route).observe(seconds)
+    event(
+        "request",
+        method=method,
+        route=route,
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        request_id=request_id,
+    )
+
+
+def exposition(now: Mapping[str, tuple[str, float]] | None = None) -> bytes:
+    """All metrics in Prometheus' text format, of all processes of this server where they share a directory for it.
+
+    `now` adds gauges that are looked up when asked: name → (what it is, value)."""
+    gathered: CollectorRegistry = metrics
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        gathered = CollectorRegistry()
+        MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
+    current = CollectorRegistry()
+    for name, (means, value) in (now or {}).items():
+        Gauge(name, means, registry=current).set(value)
+    return generate_latest(gathered) + generate_latest(current)
 
 
 def place_of(error: BaseException) -> str:

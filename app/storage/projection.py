@@ -138,6 +138,11 @@ def resolver(tx: Tx) -> Callable[[str], str | None]:
 def _resolve(tx: Tx, reference: str) -> str | None:
     if reference.startswith("identifier:"):
         return _by_identifier(tx, reference.removeprefix("identifier:"))
+    if reference.startswith("parent:"):
+        row = tx.one("SELECT parent FROM organisation WHERE key = ?", reference.removeprefix("parent:"))
+        return row[0] if row else None
+    if reference.startswith("owner:"):
+        return _owner_of(tx, reference.removeprefix("owner:"))
     type_name, _, rest = reference.partition("/")
     id = rest.split("/")[0]
     if type_name == "Organization":
@@ -159,6 +164,20 @@ def _resolve(tx: Tx, reference: str) -> str | None:
         named = orjson.loads(row[1]).get("practitioner", {}).get("reference", "")
         return named if named.startswith("Practitioner/") else None
     return f"{type_name}/{id}"
+
+
+def _owner_of(tx: Tx, reference: str) -> str | None:
+    """The organisation that answers for a resource in store."""
+    type_name, _, id = reference.partition("/")
+    if type_name not in TYPES:
+        return None
+    row = tx.one(
+        "SELECT r.owner FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
+        " WHERE i.type = ? AND i.id = ?",
+        TYPES[type_name].code,
+        id,
+    )
+    return row[0] if row else None
 
 
 def _by_identifier(tx: Tx, text: str) -> str | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, make_response, render_template
 
 from app.demo import story
 from app.interactions import Services
+from app.web.welcome import steps
+
+# Nothing from elsewhere, no script, no frame.
+CONTENT_SECURITY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -13,15 +17,21 @@ def blueprint(services: Services) -> Blueprint:
     web = Blueprint("web", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
 
     @web.get("/")
-    def landing() -> str:
+    def landing() -> Response:
         settings = services.settings
-        demo = settings.demo and settings.demo_data == "1"
-        return render_template(
-            "landing.html",
-            base_url=settings.base_url,
-            origin=settings.origin,
-            curls=story.curls(settings.base_url) if demo else (),
-            clients=story.SHOWN_CLIENTS if demo else (),
+        shown = settings.demo_region
+        page = make_response(
+            render_template(
+                "landing.html",
+                base_url=settings.base_url,
+                origin=settings.origin,
+                steps=steps(settings.base_url) if shown else (),
+                clients=story.SHOWN_CLIENTS if shown else (),
+            )
         )
+        page.headers["Content-Security-Policy"] = CONTENT_SECURITY
+        page.headers["X-Content-Type-Options"] = "nosniff"
+        page.headers["Referrer-Policy"] = "no-referrer"
+        return page
 
     return web

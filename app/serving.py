@@ -1,0 +1,26 @@
+"""The last look before anybody is served: are the clients that this database knows safe to serve in this mode?
+
+https://owasp.org/Top10/A05_2021-Security_Misconfiguration/ is what it guards against. Commands are not asked, for it
+is they that register clients.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.config import SettingsError
+from app.demo import story
+from app.interactions import Services
+from app.storage import oauth
+
+
+def refuse_unsafe(app: Flask) -> None:
+    """Raise SettingsError where production would serve nobody, or the demo's clients. Leaves the demo's mark on keys."""
+    services: Services = app.extensions["services"]
+    services.settings.mark_keys()
+    if services.settings.demo:
+        return
+    with services.store.begin(reads=True) as tx:
+        known = [client.id for client in oauth.every(tx) if not client.disabled]
+    if faults := services.settings.unsafe_to_serve(known, [client.id for client in story.CLIENTS]):
+        raise SettingsError(faults)

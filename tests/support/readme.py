@@ -1,0 +1,147 @@
+"""The tables of the README, made from the code. `python -m tests.support.readme --write` puts them in.
+
+Each stands between `<!-- made: name -->` and `<!-- end: name -->`; what is between the two is never edited by hand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from app.cli import COMMANDS
+from app.config import Settings
+from app.demo import story
+from app.fhir.registry import TYPES
+from app.policy.rules import RULES
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+
+def row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join([row(*head), row(*["---"] * len(head)), *(row(*one) for one in rows)])
+
+
+def rules() -> str:
+    """The decision, in order."""
+    return table(
+        ("", "Rule", "Says", "Clause"),
+        ((str(one.number), f"`{one.name}`", one.says, one.clause) for one in RULES),
+    )
+
+
+def types() -> str:
+    """Every type with its interactions; types that have the same share a line."""
+    grouped: dict[frozenset[str], list[str]] = {}
+    for one in TYPES.values():
+        grouped.setdefault(one.interactions, []).append(one.name)
+    return table(
+        ("Types", "Interactions"),
+        ((", ".join(names), interactions(which)) for which, names in grouped.items()),
+    )
+
+
+def interactions(which: frozenset[str]) -> str:
+    order = (
+        "read", "vread", "search-type", "create", "update", "patch", "delete", "history-instance", "history-type",
+        "conditional-create", "conditional-update", "conditional-patch", "conditional-delete",
+    )  # fmt: skip
+    assert set(order) >= which, sorted(which - set(order))
+    return ", ".join(name for name in order if name in which)
+
+
+def settings() -> str:
+    """Every setting, its default and its meaning."""
+    return table(
+        ("Variable", "Default", "Meaning"),
+        (
+            (f"`{one.metadata['variable']}`", default(one.metadata["shown"]), one.metadata["means"])
+            for one in fields(Settings)
+        ),
+    )
+
+
+def default(shown: str) -> str:
+    return shown if shown == "–" or " " in shown or not shown.isascii() else f"`{shown}`"
+
+
+def commands() -> str:
+    """Every command with what its own help says first."""
+    return table(("Command", "Does"), ((f"`{usage}`", says) for usage, _, says in each_command()))
+
+
+def each_command() -> Iterator[tuple[str, str, str]]:
+    """(usage, name, what it does), the commands of a group one by one."""
+    for name, (module, attribute) in COMMANDS.items():
+        command = getattr(importlib.import_module(module), attribute)
+        under = command.commands.items() if isinstance(command, click.Group) else ((None, command),)
+        for sub, one in under:
+            full = f"{name} {sub}" if sub else name
+            says = " ".join((one.help or "").split("\n\n")[0].split())
+            yield " ".join([full, *_asks(one)]), full, says
+
+
+def _asks(command: click.Command) -> Iterator[str]:
+    """The arguments and the options that must be given."""
+    for one in command.params:
+        if isinstance(one, click.Argument):
+            yield f"{(one.name or '').upper().removesuffix('S')}{'…' if one.nargs == -1 else ''}"
+        elif one.required:
+            yield f"{one.opts[0]} {one.metavar or one.opts[0].strip('-').upper()}"
+
+
+def curls() -> str:
+    """The lines that `make run` prints, each in a block of its own, under what it shows."""
+    shows = (
+        "What the server can do:",
+        "The record system of Alderbrook, where Hazel Demo is being treated, finds two studies and their archives:",
+        "Hazel opts out of sharing:",
+        "The same search again succeeds, and finds nothing:",
+    )
+    base = Settings().base_url
+    return "\n\n".join(f"{says}\n\n```sh\n{line}\n```" for says, line in zip(shows, story.curls(base), strict=True))
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "curls": curls,
+    "rules": rules,
+    "types": types,
+    "settings": settings,
+    "commands": commands,
+}
+
+
+def between(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<=<!-- made: {name} -->\n).*?(?=\n<!-- end: {name} -->)", re.DOTALL)
+
+
+def part(name: str, text: str) -> str:
+    """What stands in the README between the markers of that name."""
+    found = between(name).findall(text)
+    assert len(found) == 1, f"{name} is there {len(found)} times; expected once"
+    return str(found[0])
+
+
+def renewed(text: str) -> str:
+    for name, make in PARTS.items():
+        made = make()
+        text = between(name).sub(lambda _, made=made: made, text)  # type: ignore[misc]
+    return text
+
+
+if __name__ == "__main__":
+    new = renewed(README.read_text())
+    if "--write" in sys.argv:
+        README.write_text(new)
+    else:
+        print(new)
