@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
-import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -18,76 +16,89 @@ from app import create_app
 from app.config import Settings
 from app.storage import schema
 from app.storage.engine import Store
-from tests.support import postgres
+from tests.support import network, postgres
+from tests.support.parts import needed
 
+# The suite's runs are bounded and repeatable; HYPOTHESIS_PROFILE=deep looks further, and elsewhere every time.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-settings.load_profile("suite")
+settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-INSTALL = {"postgresql": "apt-get install postgresql", "orthanc": "apt-get install orthanc orthanc-dicomweb"}
-
-
-def needed(part: str, there: bool) -> None:
-    """Skip the test for want of a part, saying how to install it; on a machine that must have it, fail."""
-    if there:
-        return
-    reason = f"{part} is not installed; as root: {INSTALL.get(part, 'apt-get install ' + part)}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+RUN = "PYTEST_REGISTRY_RUN"  # the folder of this run, which its processes share
 
 
-@pytest.fixture(scope="session", autouse=True)
-def loopback_only() -> Iterator[None]:
-    """Nothing a test does leaves this machine."""
-    real = socket.socket.connect
+def pytest_configure(config: pytest.Config) -> None:
+    # Settings of the machine that runs the tests are none of the tests' business.
+    for name in [name for name in os.environ if name.startswith("REGISTRY_") or name in ("HOST", "PORT")]:
+        del os.environ[name]
+    network.guard()
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN] = tempfile.mkdtemp(prefix="registry-tests-")
 
-    def connect(self: socket.socket, address: Any) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6):
-            host = address[0]
-            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-                raise PermissionError(f"a test wanted to connect to {host}; expected loopback alone")
-        real(self, address)
 
-    socket.socket.connect = connect  # type: ignore[method-assign,assignment]
-    yield
-    socket.socket.connect = real  # type: ignore[method-assign]
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(RUN))
+        postgres.stop(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("requires"):
+        needed(*mark.args)
+
+
+def migrate(url: str) -> None:
+    store = Store(url)
+    schema.upgrade(store)
+    store.close()  # of SQLite, the last connection to go moves the log into the file
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server for the session, with a migrated database `ready` to be copied."""
-    needed("postgresql", postgres.binaries() is not None)
-    with postgres.cluster() as base:
-        url = postgres.create_database(base)
-        store = Store(url)
-        schema.upgrade(store)
-        store.close()
-        yield base + "|" + url.rsplit("/", 1)[1]
+def postgresql() -> str:
+    """The run's PostgreSQL: the URL of its databases without a name, a bar, the name of the one to be copied."""
+    needed("postgresql")
+    return "|".join(postgres.shared(Path(os.environ[RUN]), migrate))
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to be copied."""
     path = tmp_path_factory.mktemp("sqlite") / "ready.db"
-    store = Store(f"sqlite:///{path}")
-    schema.upgrade(store)
-    store.close()  # the last connection to go moves the log into the file
+    migrate(f"sqlite:///{path}")
     return path
 
 
-@pytest.fixture
-def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """Makes a migrated, empty database of a kind; its URL."""
+def copies(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[str], str]]:
+    """Makes migrated, empty databases of a kind, and removes them at the end."""
+    made: list[tuple[str, str]] = []
 
     def make(kind: str) -> str:
         if kind == "sqlite":
-            path = tmp_path / f"registry-{os.urandom(4).hex()}.db"
+            path = folder / f"registry-{os.urandom(4).hex()}.db"
             shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
             return f"sqlite:///{path}"
         base, template = request.getfixturevalue("postgresql").split("|")
-        return postgres.create_database(base, template)
+        made.append((base, postgres.create_database(base, template)))
+        return made[-1][1]
 
-    return make
+    yield make
+    for base, url in made:
+        postgres.drop_database(base, url)
+
+
+@pytest.fixture
+def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Makes a migrated, empty database of a kind, for this test; its URL."""
+    yield from copies(request, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Makes a migrated, empty database of a kind, for all tests of a module; its URL."""
+    yield from copies(request, tmp_path_factory.mktemp("databases"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

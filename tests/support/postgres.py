@@ -1,19 +1,32 @@
-"""A PostgreSQL of the tests' own: a cluster in a temporary folder, on a free loopback port, gone afterwards."""
+"""A PostgreSQL of the tests' own: a cluster in a temporary folder, on a free loopback port, gone afterwards.
+
+All processes of one test run share it: the first to need it starts it, the run's first process stops it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_wal_size": "4GB",
+}
 
 
 def binaries() -> Path | None:
@@ -32,39 +45,72 @@ def free_port() -> int:
 
 
 @contextmanager
-def cluster() -> Iterator[str]:
-    """A running server; yields the URL of its maintenance database, without the name."""
+def locked(folder: Path) -> Iterator[None]:
+    """One process of the run at a time."""
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def shared(folder: Path, migrate: Callable[[str], None]) -> tuple[str, str]:
+    """The run's server: the URL of its databases without a name, and the name of a migrated, empty one to be copied.
+
+    `folder` is the run's. `migrate` is given the URL of the empty database."""
+    with locked(folder):
+        known = folder / "server"
+        if not known.exists():
+            base = start(folder)
+            template = create_database(base)
+            migrate(template)
+            known.write_text(f"{base}\n{template.removeprefix(base)}")
+        base, template_name = known.read_text().split("\n")
+        return base, template_name
+
+
+def start(folder: Path) -> str:
+    """Make a cluster in `folder` and start it; the URL of its databases without a name."""
     place = binaries()
     assert place is not None
-    folder = Path(tempfile.mkdtemp(prefix="registry-pg-", dir="/tmp"))
-    # The server refuses to run as root: hand the folder to somebody else.
-    as_other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-    if as_other:
+    home = folder / "postgresql"
+    home.mkdir()
+    # The server refuses to run as root: hand its folder to somebody else, who must be able to reach it.
+    if os.getuid() == 0:
         account = pwd.getpwnam("postgres")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    data, port = folder / "data", free_port()
+        os.chown(home, account.pw_uid, account.pw_gid)
+        folder.chmod(0o711)
+    data, port = home / "data", free_port()
+    _call(home, place / "initdb", "-D", data, "-A", "trust", "-U", "registry", "-E", "UTF8", "--locale=C.UTF-8")
+    options = {"port": str(port), "unix_socket_directories": str(home)} | SETTINGS
+    told = " ".join(f"-c {name}={value}" for name, value in options.items())
+    _call(home, place / "pg_ctl", "-D", data, "-o", told, "-l", home / "log", "-w", "start")
+    return f"postgresql+psycopg://registry@127.0.0.1:{port}/"
 
-    def call(*command: str) -> None:
-        subprocess.run([*as_other, *command], check=True, capture_output=True, cwd=folder)
 
-    try:
-        call(str(place / "initdb"), "-D", str(data), "-A", "trust", "-U", "registry", "-E", "UTF8", "--locale=C.UTF-8")
-        options = (
-            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-            " -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
-        )
-        call(str(place / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-        try:
-            yield f"postgresql+psycopg://registry@127.0.0.1:{port}/"
-        finally:
-            call(str(place / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def stop(folder: Path) -> None:
+    """Stop the run's server, if one was started."""
+    place, home = binaries(), folder / "postgresql"
+    if place is not None and (home / "data" / "postmaster.pid").exists():
+        _call(home, place / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
+
+
+def _call(home: Path, *command: str | Path) -> None:
+    as_other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+    done = subprocess.run([*as_other, *map(str, command)], capture_output=True, text=True, cwd=home)
+    assert done.returncode == 0, f"{command[0]} failed: {done.stderr}{done.stdout}"
 
 
 def create_database(base: str, template: str | None = None) -> str:
     """A fresh database, as a copy of `template` if one is named; its URL."""
     name = f"t{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(f"{base.replace('+psycopg', '')}postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    _administer(base, f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     return base + name
+
+
+def drop_database(base: str, url: str) -> None:
+    """Remove a database, whoever is still connected to it."""
+    _administer(base, f"DROP DATABASE IF EXISTS {url.removeprefix(base)} WITH (FORCE)")
+
+
+def _administer(base: str, statement: str) -> None:
+    with psycopg.connect(f"{base.replace('+psycopg', '')}postgres", autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[arg-type]

@@ -16,12 +16,11 @@ import click
 
 from app.cli import COMMANDS
 from app.config import Settings
-from app.demo import story
 from app.fhir.registry import TYPES
 from app.policy.rules import RULES
+from app.web.welcome import steps
 
 README = Path(__file__).parents[2] / "README.md"
-
 
 
 def row(*cells: str) -> str:
@@ -102,14 +101,8 @@ def _asks(command: click.Command) -> Iterator[str]:
 
 def curls() -> str:
     """The lines that `make run` prints, each in a block of its own, under what it shows."""
-    shows = (
-        "What the server can do:",
-        "The record system of Alderbrook, where Hazel Demo is being treated, finds two studies and their archives:",
-        "Hazel opts out of sharing:",
-        "The same search again succeeds, and finds nothing:",
-    )
-    base = Settings().base_url
-    return "\n\n".join(f"{says}\n\n```sh\n{line}\n```" for says, line in zip(shows, story.curls(base), strict=True))
+    told = steps(Settings().base_url)
+    return "\n\n".join(f"{step.shows}\n\n```sh\n{step.line}\n```" for step in told)
 
 
 PARTS: dict[str, Callable[[], str]] = {
