@@ -1,6 +1,5 @@
 # The project's commands. `make help` lists them.
 VENV := .venv
-PYTHON := $(VENV)/bin/python
 DEBIAN := postgresql orthanc orthanc-dicomweb orthanc-python dcmtk chromium
 
 .PHONY: help run test lint bench clean
@@ -9,17 +8,15 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
 
 $(VENV)/.runtime: requirements.txt
-	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@.ci/environment requirements.txt
 	@touch $@
 
 $(VENV)/.develop: requirements.txt requirements-dev.txt
-	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@.ci/environment requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
 
-run: $(VENV)/.runtime ## start the registry with its demo region on http://127.0.0.1:8080
-	@exec $(PYTHON) -m app.server
+run: $(VENV)/.runtime ## start the registry with its demo region on http://127.0.0.1:8080 (HOST=… PORT=…)
+	@exec $(VENV)/bin/python -m app.server
 
 test: $(VENV)/.develop ## everything the tests need, and the whole suite
 	@.ci/system-packages $(DEBIAN)
@@ -31,7 +28,7 @@ lint: $(VENV)/.develop ## ruff and mypy
 	$(VENV)/bin/mypy app wsgi.py
 
 bench: $(VENV)/.develop ## the benchmarks
-	$(PYTHON) -m benchmarks
+	$(VENV)/bin/python -m benchmarks
 
 clean: ## remove what was installed and made here
 	rm -rf $(VENV) var

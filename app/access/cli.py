@@ -68,7 +68,7 @@ def _told(one: Explained) -> str:
     for step in one.steps:
         why = f" {', '.join(step.reasons)}: {step.because}" if step.reasons else ""
         name = step.rule.replace("_", " ")
-        lines.append(f"  {MARKS[step.verdict]} {step.number:2} {step.clause:12} {name}: {step.verdict}{why}")
+        lines.append(f"  {MARKS[step.verdict]} {step.number:2} {step.clause:26} {name}: {step.verdict}{why}")
         lines += [f"        {note}" for note in step.notes]
     if one.basis:
         lines.append(f"  rests on {', '.join(one.basis)}")

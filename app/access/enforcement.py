@@ -1,6 +1,6 @@
 """The policy enforcement point: the only caller of the decision point, and the only maker of a Grant.
 
-Each door asks here first and hands the Grant to storage. What a refusal looks like from outside (policy, section 5) is
+Each door asks here first and hands the Grant to storage. What a refusal looks like from outside is
 decided here and nowhere else.
 """
 

@@ -66,9 +66,9 @@ def lookup(name: str) -> Type | None:
     rows = {key: row for key, row in rows.items() if not (row.choice and row.type in _LATER)}
     if name in _OPEN:
         for choice in dict.fromkeys(row.choice for row in rows.values() if row.choice and row.type == "UsageContext"):
-            rows[f"{choice}Meta"] = Element(
-                f"{choice}Meta", "complex", "Meta", False, _summarised(rows, choice), False, choice
-            )
+            alike = [row for row in rows.values() if row.choice == choice]
+            summary, required = any(row.summary for row in alike), any(row.required for row in alike)
+            rows[f"{choice}Meta"] = Element(f"{choice}Meta", "complex", "Meta", False, summary, required, choice)
     return Type(
         name,
         "Resource" in ancestors,
@@ -92,10 +92,6 @@ _BACKBONE_DATATYPES = frozenset(
     ("Dosage", "ElementDefinition", "Timing", "DataRequirement", "TriggerDefinition", "Population", "ProductShelfLife")
 )
 _NUMBERS = frozenset(("decimal", "integer", "unsignedInt", "positiveInt", "integer64"))
-
-
-def _summarised(rows: Mapping[str, Element], choice: str) -> bool:
-    return any(row.summary for row in rows.values() if row.choice == choice)
 
 
 def _element(name: str, field: Any) -> Element:

@@ -1,4 +1,4 @@
-"""The consents of one person, taken together (policy.md, section 4, steps 5 to 8).
+"""The consents of one person, taken together (README.md, 4.5 to 4.8).
 
 The combining rule, once: a newer unfiltered choice of the same record and domain puts the older ones out of force, but
 never one that cannot be read; what is left combines with refusals winning. Only what the patient chose, or somebody

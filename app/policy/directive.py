@@ -1,6 +1,6 @@
 """A Consent compiled to rules when it is written, so that a decision parses nothing.
 
-https://hl7.org/fhir/R4/consent.html; policy.md, section 4, steps 5 to 8. What the compiler cannot understand is kept
+https://hl7.org/fhir/R4/consent.html; README.md, 4.5 to 4.8. What the compiler cannot understand is kept
 as a mark that makes every decision about the patient a refusal with an alert (step 8): a refusal must never vanish
 because it could not be read. The work is linear in the size of the Consent, and its depth and number are bounded.
 """

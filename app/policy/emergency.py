@@ -1,4 +1,4 @@
-"""Breaking the glass (policy.md, section 4, step 10; security.md, section 3): whether the emergency grant is good."""
+"""Breaking the glass (README.md, 4.10): whether the emergency grant is good."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One provision of a Consent as rules: what was read when it was written, and what it says of a request and a study.
 
 https://hl7.org/fhir/R4/consent-definitions.html#Consent.provision. A match is the AND of the elements stated, each the
-OR of its values, in three values: unknown matches a deny and never a permit (policy.md, section 4, step 7; P13).
+OR of its values, in three values: unknown matches a deny and never a permit (README.md, 4.7; P13).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is part of the patient's care (policy.md, section 4, step 9): the windows as data, and their reading.
+"""Who is part of the patient's care (README.md, 4.9): the windows as data, and their reading.
 
 `RULES` is read here by Python and by storage, which makes SQL of the same rows; a property test holds the two together.
 """

@@ -1,4 +1,4 @@
-"""The rules, in the order of policy.md section 4: each stands in one place, cites its clause, and the first hit decides.
+"""The rules, in the order of README.md: each stands in one place, cites its clause, and the first hit decides.
 
 A rule looks at the facts and gives cases: a condition on the study, and what follows where it is true. A rule that
 gives no case lets the request pass on to the next. The last rule always decides.
@@ -142,7 +142,7 @@ def origin_sees_its_own(facts: Facts) -> Iterable[Case]:
     return (Case(Origin(facts.orgs), PERMIT, ("ORIGIN",)),)
 
 
-@rule("nhs.md 1")
+@rule("4.4, S-flag")
 def restricted_patients_are_not_located(facts: Facts) -> Iterable[Case]:
     """For a patient whose whereabouts are protected the answer is that of an unknown patient."""
     return _deny("PATIENT_RESTRICTED") if facts.person.restricted else ()

@@ -1,7 +1,7 @@
 """What policy may look at in an ImagingStudy or DiagnosticReport, read once when it is written.
 
 https://hl7.org/fhir/R4/imagingstudy.html, https://hl7.org/fhir/R4/diagnosticreport.html. An attribute that is not
-stated, or cannot be read, is a fact of its own: `?` marks it (policy.md, section 8, trap 6).
+stated, or cannot be read, is a fact of its own: `?` marks it (README.md, traps).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The region's choices P1 to P26 (policy.md, section 6), read from one TOML file, versioned and hashed.
+"""The region's choices P1 to P26 (README.md), read from one TOML file, versioned and hashed.
 
 A choice that this software can only make one way is listed too: the file may state it, and stating otherwise is an
 error, so that nobody believes in a switch that is not there. README.md documents every key.

@@ -57,7 +57,8 @@ def _faults(tx: Tx, one: Stored, kept: bytes) -> list[str]:
         found.append(f"{one.ref}: the content is not what was written")
     extracted = index.extract(resource)
     count = tx.rows("SELECT count(*) FROM identifier WHERE patient = ? AND rid = ?", one.patient, one.rid)[0][0]
-    if bool(extracted.identifiers) != bool(count):
+    logical = any(reference[5] for reference in extracted.references)
+    if bool(extracted.identifiers or logical) != bool(count):
         found.append(f"{one.ref}: the identifier rows are not those of its content")
     if one.type == "Consent" and one.patient:
         compiled = tx.one("SELECT version FROM directive WHERE patient = ? AND rid = ?", one.patient, one.rid)

@@ -80,9 +80,10 @@ def _of_changes(
     types = [type] if type else [name for name in grant.rows if name != "AuditEvent"]
     shown = any_of([_covers(tx, grant, name) for name in types])
     located = _locatable(tx, grant, types)
-    conditions = [shown, sql(f"c.xid < {OLDEST[tx.dialect]}")]
+    conditions = [shown]
     if since is not None:
-        conditions.append(sql("c.updated >= ?", since))
+        # A transaction that is still open may yet commit rows before those of later ones: wait for it.
+        conditions += [sql(f"c.xid < {OLDEST[tx.dialect]}"), sql("c.updated >= ?", since)]
     if cursor is not None:
         xid, _, seq = cursor.partition(".")
         conditions.append(sql(f"(c.xid, c.seq) {'>' if feed else '<'} (?, ?)", _number(xid), _number(seq)))

@@ -84,14 +84,14 @@ def write(tx: Tx, resource: dict[str, Any], extracted: index.Index, patient: int
     for param, system, value, kind_system, kind_code in extracted.identifiers:
         kind = pair_hash(kind_system, kind_code) if kind_code else 0
         rows["identifier"].add((number_of(param), value, code_hash(system or ""), kind))
-    for param, target_type, target, url, system, value in extracted.references:
+    for param, target_type, target, url, system, logical in extracted.references:
         if target_type in TYPES and target:
             if not (param in own_patient and target_type == "Patient"):
                 rows["reference"].add((number_of(param), TYPES[target_type].code, target))
         elif url:
             rows["reference"].add((number_of(param), EXTERNAL, url))
-        if value:
-            rows["identifier"].add((number_of(param + ":identifier"), value, code_hash(system or ""), 0))
+        if logical:
+            rows["identifier"].add((number_of(param + ":identifier"), logical, code_hash(system or ""), 0))
     typed = WHEN.get(type_name)
     for param, low, high in extracted.dates:
         if param != typed:

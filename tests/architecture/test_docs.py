@@ -110,7 +110,9 @@ def test_every_room_is_on_the_map() -> None:
 
 def test_every_address_told_is_served_and_every_one_served_is_told(app: Flask) -> None:
     section = TEXT.split("## Addresses")[1].split("\n## ")[0]
-    told = {address for line in re.findall(r"^\| (`[^|]+`) \|", section, re.M) for address in re.findall(r"`([^`]+)`", line)}
+    told = {
+        address for line in re.findall(r"^\| (`[^|]+`) \|", section, re.M) for address in re.findall(r"`([^`]+)`", line)
+    }
     served = {rule.rule for rule in app.url_map.iter_rules()}
     assert told <= served
     plain = {rule for rule in served if "<" not in rule and not rule.startswith("/fhir/_") and rule != "/fhir/"}

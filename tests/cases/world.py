@@ -1,7 +1,7 @@
 """The decision table's cases as data, and the world of each as complete FHIR R4 resources.
 
 `cases()` reads tests/cases/*.json, checked against case.schema.json. `Case.world()` expands the compact notation: the
-world of policy.md section 7 (patient P1, trusts A, B, C, study S1 a CT from A of 2026-02-01, label N, now
+standard world (patient P1, trusts A, B, C, study S1 a CT from A of 2026-02-01, label N, now
 2026-03-10T10:00Z) with what the case says differently. The same resources go through decisions, HTTP and archives.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -11,66 +12,86 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pydicom.data
 import pytest
 
+from app.config import VARIABLES
 from app.demo import story
+from app.policy.rules import RULES
+from tests.support import readme
 from tests.support.postgres import free_port
-from tests.support.readme import README
 
-ROOT = README.parent
+ROOT = readme.README.parent
 FLASK = str(Path(sys.executable).with_name("flask"))
-DICOMDIR = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
+DICOMDIRTESTS = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
+PERMITTED = ("9990001030", "ZA1")  # birch, in the care of Alderbrook, has opted in
+PATIENCE_SECONDS = 60
 
 
 class Running:
-    """A server as `make run` starts it, on a port and in a folder of its own."""
+    """A server as `make run` starts it, on a port, a database and keys of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self.folder = folder
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")} | {
+        self.log = folder / "log"
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
+        self.environment = inherited | {
             "PORT": str(self.port),
             "REGISTRY_DATABASE_URL": f"sqlite:///{folder}/registry.db",
             "REGISTRY_KEYS_DIR": f"{folder}/keys",
-            "REGISTRY_WORKERS": "1",
         }
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        with (self.folder / "log").open("a") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.server"], cwd=ROOT, env=self.environment, stdout=log, stderr=log, text=True
+                [sys.executable, "-m", "app.server"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.process.poll() is None and time.monotonic() < until:
             try:
-                with urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=1):
+                with urlopen(f"{self.address}/health/ready", timeout=1):
                     return
             except (URLError, OSError):
-                time.sleep(0.1)
-        raise AssertionError((self.folder / "log").read_text())
+                time.sleep(0.05)
+        raise AssertionError(f"the server does not answer:\n{self.said()}")
+
+    def said(self) -> str:
+        return self.log.read_text()
 
     def stop(self) -> int:
+        """As Ctrl-C does; the exit status."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
-        status = self.process.wait(timeout=30)
-        self.process = None
-        return status
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
     def paste(self, line: str) -> str:
-        """A line of the README in a shell, on this server's port."""
-        line = line.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}").replace(".venv/bin/flask", FLASK)
-        done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        """What a line of the README prints in a shell, for this server."""
+        line = line.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
+        if not (ROOT / ".venv/bin/flask").exists():
+            line = line.replace(".venv/bin/flask", FLASK)
+        return self._run(["bash", "-c", line])
 
     def flask(self, *arguments: str) -> str:
+        return self._run([FLASK, "--app", "wsgi", *arguments])
+
+    def _run(self, command: list[str]) -> str:
         done = subprocess.run(
-            [FLASK, "--app", "wsgi", *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS
         )
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
@@ -85,50 +106,93 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         running.stop()
 
 
+def lines() -> list[str]:
+    """The README's lines to paste, in its order."""
+    text = readme.README.read_text()
+    return re.findall(r"```sh\n(.*?)\n```", readme.part("curls", text), re.DOTALL)
+
+
+def found(bundle: dict[str, Any], mode: str) -> list[dict[str, Any]]:
+    return [one["resource"] for one in bundle.get("entry", ()) if one["search"]["mode"] == mode]
+
+
+def every_rule_is_told(explained: list[dict[str, Any]]) -> bool:
+    named = [one.name for one in RULES]
+    return all(
+        [step["rule"] for step in one["steps"]] == named and all(step["verdict"] for step in one["steps"])
+        for one in explained
+    )
+
+
+def explain(server: Running, patient: str, org: str) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = json.loads(server.flask("explain", "--patient", patient, "--org", org, "--json"))
+    assert said and every_rule_is_told(said)
+    return said
+
+
+def test_the_landing_page_holds_the_lines_that_the_server_prints(server: Running) -> None:
+    with urlopen(f"{server.address}/") as answer:
+        assert answer.status == 200
+        page = html.unescape(answer.read().decode())
+    until = time.monotonic() + PATIENCE_SECONDS
+    while "Ctrl-C" not in server.said() and time.monotonic() < until:
+        time.sleep(0.05)
+    for line in lines():
+        here = line.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+        assert here in page
+        assert here in server.said()
+
+
 def test_the_readme_works_as_pasted_and_a_second_start_keeps_what_was_done(server: Running) -> None:
-    metadata, search, opt_out = re.findall(r"^curl .*$", README.read_text(), re.MULTILINE)[:3]
+    metadata, search, opt_out_and_search = lines()
     assert json.loads(server.paste(metadata))["resourceType"] == "CapabilityStatement"
 
-    found = json.loads(server.paste(search))["entry"]
-    matches = [e["resource"] for e in found if e["search"]["mode"] == "match"]
-    archives = [e["resource"] for e in found if e["search"]["mode"] == "include"]
-    assert {one["id"] for one in matches} == set(story.STORY_STUDIES)
-    assert len(archives) == 2
+    before = json.loads(server.paste(search))
+    studies, archives = found(before, "match"), found(before, "include")
+    assert {one["resourceType"] for one in studies} == {"ImagingStudy"}
+    assert {one["id"] for one in studies} == set(story.STORY_STUDIES)
+    assert {one["resourceType"] for one in archives} == {"Endpoint"}
+    assert len(archives) >= 2
     assert all(one["address"].startswith("http") for one in archives)
+    assert {one["effect"] for one in explain(server, story.STORY_NHS_NUMBER, "ZA1")} == {"PERMIT"}
 
-    why = server.flask("explain", "--patient", story.STORY_NHS_NUMBER, "--org", "ZA1")
-    assert why.count("PERMIT (EPISODE_ACTIVE)") == 2
-
-    assert json.loads(server.paste(opt_out))["resourceType"] == "Consent"
-    after = json.loads(server.paste(search))
-    assert after["resourceType"] == "Bundle"
+    after = json.loads(server.paste(opt_out_and_search))
+    assert (after["resourceType"], after["type"]) == ("Bundle", "searchset")
     assert "entry" not in after
 
-    why = server.flask("explain", "--patient", story.STORY_NHS_NUMBER, "--org", "ZA1", "--json")
-    for one in json.loads(why):
-        assert (one["effect"], one["reasons"][0]) == ("DENY", "CONSENT_BASE_DENY")
-        assert len(one["steps"]) == 13
-        assert all(step["verdict"] for step in one["steps"])
-
-    assert server.stop() in (0, -signal.SIGINT, 128 + signal.SIGINT)
+    assert server.stop() in (0, -signal.SIGINT)
     server.start()
     assert "entry" not in json.loads(server.paste(search))
-    assert "Traceback" not in (server.folder / "log").read_text()
     assert json.loads(server.flask("db", "check", "--json"))["faults"] == []
+    assert server.stop() in (0, -signal.SIGINT)
+    assert "Traceback" not in server.said()
+    server.start()
+
+
+def test_explain_says_what_every_rule_made_of_a_refusal_and_of_a_permission(server: Running) -> None:
+    asked = re.findall(r"^\.venv/bin/flask .* explain .*$", readme.README.read_text(), re.MULTILINE)
+    for line in asked:
+        told = server.paste(line)
+        assert all(one.name.replace("_", " ") in told for one in RULES)
+    for one in explain(server, story.OPTED_OUT_NHS_NUMBER, "ZA1"):
+        assert (one["effect"], one["reasons"][0]) == ("DENY", "CONSENT_BASE_DENY")
+        assert [step["rule"] for step in one["steps"] if step["verdict"] == "refuses"] == ["nothing_on_file_refuses"]
+    for one in explain(server, *PERMITTED):
+        assert one["effect"] == "PERMIT"
+        assert [step["rule"] for step in one["steps"] if step["verdict"] == "permits"] == ["what_remains_is_permitted"]
 
 
 def test_dicom_folders_become_studies_once_however_often_they_are_read(server: Running) -> None:
-    first = json.loads(server.flask("ingest", str(DICOMDIR), "--archive", "cedarholme-archive", "--json"))
-    again = json.loads(server.flask("ingest", str(DICOMDIR), "--archive", "cedarholme-archive", "--json"))
-    counts = ("patients", "studies", "series", "instances")
+    def ingest() -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(
+            server.flask("ingest", str(DICOMDIRTESTS), "--archive", "cedarholme-archive", "--json")
+        )
+        return report
+
+    first, again = ingest(), ingest()
     for report in (first, again):
-        assert [report[name] for name in counts] == [3, 7, 14, 81]
+        counted = [report[name] for name in ("patients", "studies", "series", "instances")]
+        assert counted == [3, 7, 14, 81]
+        assert report["failed"] == report["alarms"] == []
     assert again["unchanged"] == 7
     assert again["created"] == again["updated"] == 0
-
-
-def test_the_landing_page_tells_the_story(server: Running) -> None:
-    with urlopen(f"http://127.0.0.1:{server.port}/") as answer:
-        page = answer.read().decode()
-    assert "Hazel Demo" in page
-    assert page.count("<pre") >= 3

@@ -1,4 +1,4 @@
-"""`demo load`, `ingest` and `harvest` as an operator runs them. interface.md section 1."""
+"""`demo load`, `ingest` and `harvest` as an operator runs them."""
 
 from __future__ import annotations
 

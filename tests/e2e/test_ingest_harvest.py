@@ -1,4 +1,4 @@
-"""Harvesting a real Orthanc: its change feed, QIDO-RS, deletions, restarts and silence. imaging.md section 2."""
+"""Harvesting a real Orthanc: its change feed, QIDO-RS, deletions, restarts and silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ingest into a real registry: real files, real interactions, real database. imaging.md sections 1 and 2."""
+"""Ingest into a real registry: real files, real interactions, real database."""
 
 from __future__ import annotations
 

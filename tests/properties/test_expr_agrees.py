@@ -7,7 +7,21 @@ from hypothesis import strategies as st
 
 from app.fhir.registry import TYPES
 from app.policy.model import Study
-from app.policy.predicate import And, AnyOf, Const, Definitely, Expr, Is, Not, Or, Origin, Possibly, Started, Status, evaluate
+from app.policy.predicate import (
+    And,
+    AnyOf,
+    Const,
+    Definitely,
+    Expr,
+    Is,
+    Not,
+    Or,
+    Origin,
+    Possibly,
+    Started,
+    Status,
+    evaluate,
+)
 from app.storage.engine import Store
 from app.storage.keys import STATED_KINDS, facts_column
 from app.storage.predicate import condition
@@ -43,7 +57,9 @@ studies = st.builds(
     origins=st.frozensets(st.sampled_from(["ods:A", "ods:C"])),
     status=st.sampled_from(["available", "entered-in-error"]),
     started=st.none() | st.tuples(instants, instants).map(lambda two: (min(two), max(two) + 1)),
-    facts=st.dictionaries(st.sampled_from(STATED_KINDS), st.frozensets(st.sampled_from(["CT", "a|b", "x"]), max_size=2)),
+    facts=st.dictionaries(
+        st.sampled_from(STATED_KINDS), st.frozensets(st.sampled_from(["CT", "a|b", "x"]), max_size=2)
+    ),
 )
 
 

@@ -46,7 +46,9 @@ periods = st.sampled_from(
         {"start": "2026-06-01"},
     ]
 )
-statuses = st.sampled_from(["active", "active", "active", "active", "planned", "waitlist", "onhold", "finished", "cancelled"])
+statuses = st.sampled_from(
+    ["active", "active", "active", "active", "planned", "waitlist", "onhold", "finished", "cancelled"]
+)
 
 
 @st.composite
@@ -79,7 +81,9 @@ def worlds(draw: st.DrawFn) -> list[dict[str, Any]]:
     found.append({"resourceType": "Practitioner", "id": "dr"})
     for number, id in enumerate(PEOPLE):
         links = draw(st.sampled_from([[], [], [], [("replaced-by", "p1")], [("seealso", "p1")]])) if id == "p2" else []
-        more: dict[str, Any] = {"link": [{"type": k, "other": {"reference": f"Patient/{o}"}} for k, o in links]} if links else {}
+        more: dict[str, Any] = (
+            {"link": [{"type": k, "other": {"reference": f"Patient/{o}"}} for k, o in links]} if links else {}
+        )
         if draw(st.sampled_from([False, False, False, True])):
             more["deceasedDateTime"] = "2026-02-01"
         found.append(patient(id, f"999000000{number}") | more)
@@ -104,7 +108,9 @@ def worlds(draw: st.DrawFn) -> list[dict[str, Any]]:
         status = draw(st.sampled_from(["active", "active", "active", "proposed", "inactive"]))
         when = draw(st.sampled_from(["2026-01-15", "2026-02-15", "2025-06-01"]))
         root = draw(provisions())
-        found.append(consent(f"c{n}", subject=draw(st.sampled_from(PEOPLE)), status=status, dateTime=when) | {"provision": root})
+        found.append(
+            consent(f"c{n}", subject=draw(st.sampled_from(PEOPLE)), status=status, dateTime=when) | {"provision": root}
+        )
     for n in range(draw(st.integers(4, 8))):
         made = study(f"s{n}", f"{STUDY_UID}.{n}", draw(st.sampled_from(TRUSTS)), draw(st.sampled_from(PEOPLE)))
         modality = draw(st.sampled_from(["CT", "MR", None]))

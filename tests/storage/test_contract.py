@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import orjson
@@ -240,6 +241,9 @@ def test_a_feed_reader_sees_every_version_once_though_transactions_overlap(store
         writer.start()
     while any(writer.is_alive() for writer in writers):
         read()
-    for _ in range(40):
+    expected = 4 * sum(n % 3 + 1 for n in range(10))
+    until = time.monotonic() + 30
+    while len(seen) < expected and time.monotonic() < until:
         read()
+    read()
     assert len(seen) == len(set(seen)) == 4 * sum(n % 3 + 1 for n in range(10))

@@ -1,4 +1,4 @@
-"""The settings: interface.md section 2. Production refuses what is not safe, and says everything at once."""
+"""The settings: Production refuses what is not safe, and says everything at once."""
 
 from __future__ import annotations
 

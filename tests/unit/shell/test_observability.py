@@ -1,4 +1,4 @@
-"""The log and the metrics hold nothing of persons. security.md, section 4, line 73."""
+"""The log and the metrics hold nothing of persons."""
 
 from __future__ import annotations
 
