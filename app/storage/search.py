@@ -84,9 +84,10 @@ def driving(query: Query) -> Condition | None:
             if exact and (is_identifier(condition.param) or uid or condition.modifier == "identifier"):
                 return condition
     for condition in query.where:
-        if isinstance(condition, Clause) and condition.modifier is None:
-            if all(isinstance(value, Reference) and value.id for value in condition.values):
-                return condition
+        if not isinstance(condition, Clause) or condition.modifier is not None:
+            continue
+        if all(isinstance(value, Reference) and value.id for value in condition.values):
+            return condition
     return None
 
 
