@@ -108,7 +108,14 @@ def visible(tx: Tx, grant: Grant) -> Sql:
     return any_of(parts)
 
 
-TOKENS = {"action": "a.action", "subtype": "a.subtype", "outcome": "a.outcome", "type": "'rest'", "_id": "a.id"}
+# parameter: (expression, the code system that its codes are of)
+TOKENS = {
+    "_id": ("a.id", None),
+    "action": ("a.action", None),
+    "outcome": ("a.outcome", None),
+    "subtype": ("a.subtype", "http://hl7.org/fhir/restful-interaction"),
+    "type": ("'rest'", "http://terminology.hl7.org/CodeSystem/audit-event-type"),
+}
 
 
 def _condition(tx: Tx, condition: Condition) -> Sql:
@@ -120,7 +127,8 @@ def _condition(tx: Tx, condition: Condition) -> Sql:
         if isinstance(value, Range):
             parts.append(_range(value))
         elif isinstance(value, Token) and name in TOKENS:
-            parts.append(sql(f"{TOKENS[name]} = ?", value.code))
+            expression, system = TOKENS[name]
+            parts.append(sql(f"{expression} = ?", value.code) if value.system in (None, system) else FALSE)
         elif isinstance(value, Reference) and value.id is not None:
             parts.append(_reference(tx, name, value))
         else:

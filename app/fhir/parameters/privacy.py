@@ -77,6 +77,7 @@ QUESTIONNAIRE: tuple[Param, ...] = (
     code("subject-type", "subjectType", system=RESOURCE_TYPES),
 )
 
+# The log has a table of its own; these are the questions that it answers.
 AUDIT_EVENT: tuple[Param, ...] = (
     date("date", "recorded"),
     code("action", system=HL7 + "audit-event-action"),
@@ -85,17 +86,7 @@ AUDIT_EVENT: tuple[Param, ...] = (
     concept("subtype"),
     reference("patient", "agent.who", "entity.what", to="Patient"),
     reference("agent", "agent.who", to=_AGENTS),
-    string("agent-name", "agent.name"),
-    concept("agent-role", "agent.role"),
-    code("altid", "agent.altId"),
-    string("address", "agent.network.address"),
-    uri("policy", "agent.policy"),
     reference("entity", "entity.what"),
-    string("entity-name", "entity.name"),
-    concept("entity-role", "entity.role"),
-    concept("entity-type", "entity.type"),
-    reference("source", "source.observer", to=_AGENTS),
-    code("site", "source.site"),
 )
 
 PROVENANCE: tuple[Param, ...] = (
