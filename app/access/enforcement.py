@@ -32,7 +32,7 @@ from app.policy.grant import (
     StudyCase,
 )
 from app.policy.model import Relationship, Request, Requester
-from app.policy.predicate import FALSE, Expr
+from app.policy.predicate import FALSE
 from app.policy.relationship import RULES
 from app.policy.switches import Switches
 from app.storage.engine import Tx
@@ -53,6 +53,26 @@ OF_REQUEST = frozenset(
 )
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a request may see: a residual for each group in `known`, for anyone else, and for the others of the
+    population, of whom nothing is on file but their relationship (None where the request names its patients)."""
+
+    known: information.Known
+    population: Population | None
+    judged: tuple[Residual, ...]
+    otherwise: Residual
+    ordinary: Residual | None
+
+    def studies(self) -> Studies:
+        """The view as a rule for rows."""
+        cases = tuple(
+            StudyCase(group.rids, one.permit) for group, one in zip(self.known.groups, self.judged, strict=True)
+        )
+        ordinary = self.ordinary.permit if self.ordinary else FALSE
+        return Studies(cases, self.population, ordinary, self.otherwise.permit)
 
 
 @dataclass
@@ -111,110 +131,84 @@ class Enforcement:
         names = information.named(query) if query else None
         if names is not None:
             known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
-            return self._named(subject, requester, known, tx.at, type_name)
+            seen = self._view(subject, requester, known, None, tx.at)
+            if TYPES[type_name].visibility == "study":
+                self._openly(seen)
+            return self._grant(subject, requester, seen, tx.at)
         if id is not None and TYPES[type_name].visibility != "endpoint":
             known = information.of_resource(tx, type_name, id, sorted(requester.tree), requester.practitioner)
-            return self._grant(subject, requester, known, None, tx.at)
+            return self._grant(subject, requester, self._view(subject, requester, known, None, tx.at), tx.at)
         kinds = information.touched(query) if query else frozenset({type_name} if id else TYPES)
         if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
-            return self._grant(subject, requester, information.Known(), None, tx.at)
-        population = self._population(requester, tx.at)
-        own_bound = self.switches.opt_out_binds_origin
-        known = information.of_population(tx, population, requester.groups, own_bound)
-        return self._grant(subject, requester, known, population, tx.at)
+            seen = self._view(subject, requester, information.Known(), None, tx.at)
+            return self._grant(subject, requester, seen, tx.at)
+        population = Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), tx.at)
+        known = information.of_population(tx, population, requester.groups, self.switches.opt_out_binds_origin)
+        return self._grant(subject, requester, self._view(subject, requester, known, population, tx.at), tx.at)
 
-    def _named(
-        self, subject: Subject, requester: Requester, known: information.Known, at: int, type_name: str
-    ) -> Grant:
-        grant = self._grant(subject, requester, known, None, at)
-        if TYPES[type_name].visibility != "study":
-            return grant
-        judged = [self._residual(subject, requester, group.person, at) for group in known.groups]
-        if any(group.owns_study and one.permit != FALSE for group, one in zip(known.groups, judged, strict=True)):
-            return grant
-        refusals = [one.cases[-1][1].reasons[0] for one in judged if one.cases and not one.related]
-        if any(reason in OF_REQUEST for reason in refusals) or self._request_refused(subject, requester, at):
-            raise Fault("forbidden", WRONG_PURPOSE, detail="ACCESS_DENIED")
-        if not any(one.related for one in judged):
-            raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
-        return grant
-
-    def _request_refused(self, subject: Subject, requester: Requester, at: int) -> bool:
-        nobody = residual(Request(requester, subject.purpose), Person(frozenset({"Patient/*"})), self.switches, at)
-        return nobody.cases[-1][1].reasons[0] in OF_REQUEST
-
-    def _residual(
-        self, subject: Subject, requester: Requester, person: Person, at: int, action: str = "read"
-    ) -> Residual:
-        return residual(Request(requester, subject.purpose, action), person, self.switches, at)
-
-    def _population(self, requester: Requester, at: int) -> Population:
-        return Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), at)
-
-    def _grant(
+    def _view(
         self,
         subject: Subject,
         requester: Requester,
         known: information.Known,
         population: Population | None,
         at: int,
-    ) -> Grant:
-        judged = [(group, self._residual(subject, requester, group.person, at)) for group in known.groups]
-        cases = tuple(StudyCase(group.rids, one.permit) for group, one in judged)
-        nobody = self._residual(subject, requester, Person(frozenset({"Patient/*"})), at)
-        ordinary: Expr = FALSE
-        if population is not None:
-            ordinary = self._residual(subject, requester, _ordinary(requester), at).permit
-        shown = Studies(cases, population, ordinary, nobody.permit)
-        locate = self._locate(subject, requester, known, population, at)
+        action: str = "read",
+    ) -> View:
+        """The decision for everyone the request may be about, left open in the study."""
+        request = Request(requester, subject.purpose, action)
+        return View(
+            known,
+            population,
+            tuple(residual(request, group.person, self.switches, at) for group in known.groups),
+            residual(request, Person(frozenset({"Patient/*"})), self.switches, at),
+            residual(request, _ordinary(requester), self.switches, at) if population is not None else None,
+        )
+
+    @staticmethod
+    def _openly(seen: View) -> None:
+        """Refuse a search that names a patient where policy says so to the requester's face.
+
+        It rests on the request and the relationship alone, never on whether there are studies of others.
+        """
+        groups = seen.known.groups
+        if any(group.owns_study and one.permit != FALSE for group, one in zip(groups, seen.judged, strict=True)):
+            return
+        if seen.otherwise.cases[-1][1].reasons[0] in OF_REQUEST:
+            raise Fault("forbidden", WRONG_PURPOSE, detail="ACCESS_DENIED")
+        if not any(one.related for one in seen.judged):
+            raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
+
+    def _grant(self, subject: Subject, requester: Requester, seen: View, at: int) -> Grant:
+        shown = seen.studies()
+        redact = seen.otherwise.redact
+        located = Studies()
+        if not redact:
+            located = self._view(subject, requester, seen.known, seen.population, at, "locate").studies()
+        judged = tuple(zip(seen.known.groups, seen.judged, strict=True))
         related = tuple(rid for group, one in judged if one.related or group.owns_study for rid in group.rids)
         tree = tuple(sorted(requester.tree))
         about: tuple[Rule, ...] = (About(related),) if related else ()
-        if population is not None:
-            about = (*about, AboutPopulation(population, shown.apart))
-        decisions = [decision for _, one in judged for _, decision in one.cases if decision.permitted]
-        reasons = [reason for _, one in judged for _, decision in one.cases for reason in decision.reasons]
+        if seen.population is not None:
+            about = (*about, AboutPopulation(seen.population, shown.apart))
+        decisions = [decision for one in seen.judged for _, decision in one.cases if decision.permitted]
+        reasons = [reason for one in seen.judged for _, decision in one.cases for reason in decision.reasons]
         return Grant(
             decision=str(uuid.uuid4()),
             at=at,
-            rows=self._rows(subject, tree, about, shown, locate or shown),
-            locate=locate,
-            may_locate=locate is None or locate != Studies(),
-            redact=any(one.redact for _, one in judged) or nobody.redact,
+            rows=self._rows(subject, tree, about, shown, located),
+            locate=None if located == shown else located,
+            may_locate=not redact,
+            redact=redact,
             reasons=tuple(dict.fromkeys(reasons)),
             basis=tuple(dict.fromkeys(item for decision in decisions for item in decision.basis)),
             obligations=tuple(dict.fromkeys(["AUDIT", *(o for d in decisions for o in d.obligations)])),
             until=min((d.expires for d in decisions if d.expires is not None), default=None),
             policy=self.switches.hash,
             purpose=subject.purpose,
-            patients=known.records,
+            patients=seen.known.records,
             writer=subject.organisation,
         )
-
-    def _locate(
-        self,
-        subject: Subject,
-        requester: Requester,
-        known: information.Known,
-        population: Population | None,
-        at: int,
-    ) -> Studies | None:
-        """The studies whose endpoint may be shown, where that differs from those that may be seen."""
-        seen = [self._residual(subject, requester, group.person, at) for group in known.groups]
-        located = [self._residual(subject, requester, group.person, at, "locate") for group in known.groups]
-        nobody = Person(frozenset({"Patient/*"}))
-        otherwise = self._residual(subject, requester, nobody, at, "locate")
-        ordinary = self._residual(subject, requester, _ordinary(requester), at, "locate")
-        same = all(a.permit == b.permit and not b.redact for a, b in zip(seen, located, strict=True))
-        same = same and otherwise.permit == self._residual(subject, requester, nobody, at).permit
-        if population is not None:
-            same = same and ordinary.permit == self._residual(subject, requester, _ordinary(requester), at).permit
-        if same and not otherwise.redact:
-            return None
-        if otherwise.redact:
-            return Studies()
-        cases = tuple(StudyCase(group.rids, one.permit) for group, one in zip(known.groups, located, strict=True))
-        return Studies(cases, population, ordinary.permit if population else FALSE, otherwise.permit)
 
     def _rows(
         self, subject: Subject, tree: tuple[str, ...], about: tuple[Rule, ...], shown: Studies, locate: Studies
