@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import errno
 import http.client
-import multiprocessing
 import os
+import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -28,14 +27,14 @@ from app.demo.cli import STEWARD
 from app.demo.load import load
 from app.interactions import Services
 from app.policy.switches import SwitchError
+from app.processes import STOPPING_SECONDS, Kept
 from app.serving import refuse_unsafe
 from app.storage import schema
 from app.storage.engine import unavailable
 from app.web.welcome import welcome
 
 PATIENCE_SECONDS = 60
-STOPPING_SECONDS = 10
-RESTART_SECONDS = 1.0
+WEB = (sys.executable, "-m", "app.server", "web")
 WORKER = (sys.executable, "-m", "flask", "--app", "wsgi", "worker")
 # The web server's own messages join the log of all others.
 LOGGING = {"version": 1, "disable_existing_loggers": False, "loggers": {"_granian": {"propagate": True}}}
@@ -43,24 +42,63 @@ LOGGING = {"version": 1, "disable_existing_loggers": False, "loggers": {"_grania
 
 def main() -> int:
     """Serve until stopped; the exit status."""
+    stopping = threading.Event()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, lambda *_: stopping.set())
     try:
         settings = Settings.from_environ()
         listenable(settings)
         prepare(settings)
-        with tempfile.TemporaryDirectory(prefix="registry-metrics-") as shared:
-            serve(settings, shared)
     except (SettingsError, SwitchError) as error:
         faults = error.faults if isinstance(error, SettingsError) else (str(error),)
         print("\n".join(["the registry does not start:", *(f"  {fault}" for fault in faults)]), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 0
     except Exception as error:
         if not unavailable(error):
             raise
         print("the registry does not start: the database cannot be reached", file=sys.stderr)
         return 1
+    with tempfile.TemporaryDirectory(prefix="registry-metrics-") as shared:
+        run(settings, shared, stopping)
     observability.event("server_stopped")
+    return 0
+
+
+def run(settings: Settings, shared: str, stopping: threading.Event) -> None:
+    """Keep web server and worker running until it is time to stop. `shared` is where their processes share metrics."""
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": shared}
+    kept = [Kept("web", WEB, environment), *([Kept("worker", WORKER, environment)] if "worker" in COMMANDS else [])]
+    announced, until = False, time.monotonic() + PATIENCE_SECONDS
+    while not stopping.wait(0.05):
+        for one in kept:
+            one.attend()
+        if not announced and time.monotonic() < until and ready(settings):
+            announced = True
+            database = settings.database_url.split(":", 1)[0]
+            observability.event("server_ready", address=settings.origin, mode=settings.mode, database=database)
+            print(welcome(settings, os.environ), flush=True)
+    for one in reversed(kept):
+        one.stop()
+
+
+def web() -> int:
+    """The web server alone, as one of the processes that are kept."""
+    settings = Settings.from_environ()
+    observability.configure(settings.log_level, settings.log_format)
+    Granian(
+        "wsgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers or os.cpu_count() or 1,
+        blocking_threads=settings.threads,
+        respawn_failed_workers=True,
+        respawn_interval=1.0,
+        workers_kill_timeout=STOPPING_SECONDS,
+        log_level=LogLevels.warning,
+        log_dictconfig=LOGGING,
+        websockets=False,
+    ).serve()
     return 0
 
 
@@ -94,66 +132,6 @@ def prepare(settings: Settings) -> None:
         services.store.close()
 
 
-def serve(settings: Settings, shared: str) -> None:
-    """Run web server and worker until a signal says stop. `shared` is where their processes share metrics."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-    # A fresh interpreter each: metrics and database connections must not be inherited.
-    multiprocessing.set_start_method("spawn", force=True)
-    stopping = threading.Event()
-    threading.Thread(target=announce, args=(settings, stopping), daemon=True).start()
-    worker = threading.Thread(target=keep, args=("worker", WORKER, stopping))
-    if "worker" in COMMANDS:
-        worker.start()
-    try:
-        Granian(
-            "wsgi:app",
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.WSGI,
-            workers=settings.workers or os.cpu_count() or 1,
-            blocking_threads=settings.threads,
-            respawn_failed_workers=True,
-            respawn_interval=RESTART_SECONDS,
-            workers_kill_timeout=STOPPING_SECONDS,
-            log_level=LogLevels.warning,
-            log_dictconfig=LOGGING,
-            websockets=False,
-        ).serve()
-    finally:
-        stopping.set()
-        if worker.is_alive():
-            worker.join()
-
-
-def keep(name: str, command: tuple[str, ...], stopping: threading.Event) -> None:
-    """Run a process, start it again when it ends by itself, and stop it at the end."""
-    while not stopping.is_set():
-        process = subprocess.Popen(command, start_new_session=True)
-        while process.poll() is None and not stopping.wait(0.2):
-            pass
-        if stopping.is_set():
-            process.terminate()
-            try:
-                process.wait(STOPPING_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        else:
-            observability.event("process_ended", process=name, status=process.returncode)
-            stopping.wait(RESTART_SECONDS)
-
-
-def announce(settings: Settings, stopping: threading.Event) -> None:
-    """Say where everything is as soon as the server answers."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not ready(settings):
-        if time.monotonic() > until or stopping.wait(0.05):
-            return
-    database = settings.database_url.split(":", 1)[0]
-    observability.event("server_ready", address=settings.origin, mode=settings.mode, database=database)
-    print(welcome(settings, os.environ), flush=True)
-
-
 def ready(settings: Settings) -> bool:
     """Whether the server answers that it is. Asked directly, whatever proxies the environment names."""
     connection = http.client.HTTPConnection(ANY_INTERFACE.get(settings.host, settings.host), settings.port, timeout=1)
@@ -167,4 +145,4 @@ def ready(settings: Settings) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(web() if sys.argv[1:] == ["web"] else main())

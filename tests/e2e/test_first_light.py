@@ -4,97 +4,23 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pydicom.data
 import pytest
 
-from app.config import VARIABLES
 from app.demo import story
 from app.policy.rules import RULES
 from tests.support import readme
-from tests.support.postgres import free_port
+from tests.support.server import Running
 
-ROOT = readme.README.parent
-FLASK = str(Path(sys.executable).with_name("flask"))
 DICOMDIRTESTS = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
 PERMITTED = ("9990001030", "ZA1")  # birch, in the care of Alderbrook, has opted in
-PATIENCE_SECONDS = 60
-
-
-class Running:
-    """A server as `make run` starts it, on a port, a database and keys of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.log = folder / "log"
-        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
-        self.environment = inherited | {
-            "PORT": str(self.port),
-            "REGISTRY_DATABASE_URL": f"sqlite:///{folder}/registry.db",
-            "REGISTRY_KEYS_DIR": f"{folder}/keys",
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.server"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
-            )
-        until = time.monotonic() + PATIENCE_SECONDS
-        while self.process.poll() is None and time.monotonic() < until:
-            try:
-                with urlopen(f"{self.address}/health/ready", timeout=1):
-                    return
-            except (URLError, OSError):
-                time.sleep(0.05)
-        raise AssertionError(f"the server does not answer:\n{self.said()}")
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def stop(self) -> int:
-        """As Ctrl-C does; the exit status."""
-        assert self.process is not None
-        process, self.process = self.process, None
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.wait(timeout=PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-
-    def paste(self, line: str) -> str:
-        """What a line of the README prints in a shell, for this server."""
-        line = line.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
-        if not (ROOT / ".venv/bin/flask").exists():
-            line = line.replace(".venv/bin/flask", FLASK)
-        return self._run(["bash", "-c", line])
-
-    def flask(self, *arguments: str) -> str:
-        return self._run([FLASK, "--app", "wsgi", *arguments])
-
-    def _run(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("run"))
     running.start()
     yield running
-    if running.process is not None:
-        running.stop()
+    running.close()
 
 
 def lines() -> list[str]:
@@ -134,9 +59,7 @@ def test_the_landing_page_holds_the_lines_that_the_server_prints(server: Running
     with urlopen(f"{server.address}/") as answer:
         assert answer.status == 200
         page = html.unescape(answer.read().decode())
-    until = time.monotonic() + PATIENCE_SECONDS
-    while "Ctrl-C" not in server.said() and time.monotonic() < until:
-        time.sleep(0.05)
+    server.says("Ctrl-C stops it")
     for line in lines():
         here = line.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
         assert here in page

@@ -99,9 +99,9 @@ def _call(home: Path, *command: str | Path) -> None:
     assert done.returncode == 0, f"{command[0]} failed: {done.stderr}{done.stdout}"
 
 
-def create_database(base: str, template: str | None = None) -> str:
+def create_database(base: str, template: str | None = None, name: str = "") -> str:
     """A fresh database, as a copy of `template` if one is named; its URL."""
-    name = f"t{uuid.uuid4().hex[:12]}"
+    name = name or f"t{uuid.uuid4().hex[:12]}"
     _administer(base, f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
     return base + name
 
