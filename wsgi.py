@@ -6,6 +6,8 @@ from app import create_app
 from app.config import Settings
 from app.serving import refuse_unsafe
 
-app = create_app(Settings.from_environ())
+settings = Settings.from_environ()
+app = create_app(settings)
+settings.mark_keys()
 if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
     refuse_unsafe(app)

@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _measure(app: Flask) -> None:
-    """Count and time every request by its route, never by its address."""
+    """Count, time and log every request by its route, never by its address."""
 
     @app.before_request
     def begin() -> None:
@@ -56,6 +56,6 @@ def _measure(app: Flask) -> None:
     def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unknown"
         seconds = time.perf_counter() - g.get("began", time.perf_counter())
-        observability.REQUESTS.labels(request.method, route, str(response.status_code)).inc()
-        observability.SECONDS.labels(route).observe(seconds)
+        request_id = response.headers.get("X-Request-Id", "")
+        observability.answered(request.method, route, response.status_code, seconds, request_id)
         return response

@@ -107,7 +107,8 @@ def _safe(value: Any) -> Any:
 
 def answered(method: str, route: str, status: int, seconds: float, request_id: str = "") -> None:
     """Count and time one answer. `route` is the rule with its placeholders, never an address."""
-    REQUESTS.labels(method if method in METHODS else "other", route, str(status)).inc()
+    method = method if method in METHODS else "other"
+    REQUESTS.labels(method, route, str(status)).inc()
     SECONDS.labels(route).observe(seconds)
     event(
         "request",

@@ -67,7 +67,9 @@ def main() -> int:
 def run(settings: Settings, shared: str, stopping: threading.Event) -> None:
     """Keep web server and worker running until it is time to stop. `shared` is where their processes share metrics."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": shared}
-    kept = [Kept("web", WEB, environment), *([Kept("worker", WORKER, environment)] if "worker" in COMMANDS else [])]
+    kept = [Kept("web", WEB, environment)]
+    if "worker" in COMMANDS:  # only a release that delivers anything has one
+        kept.append(Kept("worker", WORKER, environment))
     announced, until = False, time.monotonic() + PATIENCE_SECONDS
     while not stopping.wait(0.05):
         for one in kept:

@@ -15,9 +15,8 @@ from app.storage import oauth
 
 
 def refuse_unsafe(app: Flask) -> None:
-    """Raise SettingsError where production would serve nobody, or the demo's clients. Leaves the demo's mark on keys."""
+    """Raise SettingsError where production would serve nobody, or the demo's clients."""
     services: Services = app.extensions["services"]
-    services.settings.mark_keys()
     if services.settings.demo:
         return
     with services.store.begin(reads=True) as tx:
