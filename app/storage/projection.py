@@ -288,15 +288,15 @@ def _members(tx: Tx, group: int) -> set[int]:
 
 def _regroup(tx: Tx, start: set[int]) -> None:
     """Find again the groups of every patient that is or was linked with those in `start`."""
-    pending, seen, edges, broken = set(start), set(), {}, set()
+    pending, seen, broken = set(start), set(), set()
+    edges: dict[int, set[int]] = {}
     while pending:
         rid = pending.pop()
         seen.add(rid)
         replaced_by, faulty = _edges(tx, rid)
-        edges[rid] = replaced_by["out"]
+        edges.setdefault(rid, set()).update(replaced_by["out"])
         for other in replaced_by["in"]:
-            edges.setdefault(other, set())
-            edges[other] = edges[other] | {rid}
+            edges.setdefault(other, set()).add(rid)
         broken |= {rid} if faulty else set()
         pending |= (replaced_by["out"] | replaced_by["in"] | replaced_by["back"]) - seen
     for group in organisation.components(edges):

@@ -247,3 +247,23 @@ def test_a_feed_reader_sees_every_version_once_though_transactions_overlap(store
         read()
     read()
     assert len(seen) == len(set(seen)) == 4 * sum(n % 3 + 1 for n in range(10))
+
+
+@pytest.mark.parametrize("kind", ["replaced-by", "replaces"])
+def test_two_records_are_one_person_whichever_of_them_says_so_and_two_again_when_it_is_taken_back(
+    store: Store, kind: str
+) -> None:
+    for id in ("p1", "p2"):
+        create(store, patient("9990000018"), id)
+    linked = patient("9990000018", link=[{"type": kind, "other": {"reference": "Patient/p2"}}])
+
+    def groups(resource: dict[str, Any]) -> int:
+        with store.begin() as tx:
+            current = resources.get(tx, everything(), "Patient", "p1")
+            assert current is not None
+            resources.update(tx, everything(), current, resource)
+        with store.begin(reads=True) as tx:
+            return len(tx.rows("SELECT DISTINCT grp FROM person"))
+
+    assert groups(linked) == 1
+    assert groups(patient("9990000018")) == 2
