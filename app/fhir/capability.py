@@ -35,7 +35,7 @@ def statement(base_url: str, *, max_bytes: int, max_entries: int) -> dict[str, A
         "implementation": {"description": "Registry of imaging studies shared between hospitals", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["json", "xml", "application/fhir+json", "application/fhir+xml"],
-        "patchFormat": ["application/json-patch+json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "rest": [
             {
                 "mode": "server",

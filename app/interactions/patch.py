@@ -1,10 +1,11 @@
-"""patch: https://hl7.org/fhir/R4/http.html#patch. JSON Patch, by id or by condition."""
+"""patch: https://hl7.org/fhir/R4/http.html#patch. JSON Patch and FHIRPath Patch, by id or by condition."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 from typing import Any
 
+from app.fhir.fhirpath_patch import fhirpath_patch
 from app.fhir.outcome import Fault
 from app.fhir.patch import json_patch
 from app.fhir.resource import load
@@ -16,7 +17,7 @@ from app.storage import resources
 from app.storage.engine import Tx
 from app.storage.resources import Stored
 
-Patch = tuple[str, Any]  # ("json", operations); other kinds are refused
+Patch = tuple[str, Any]  # ("json", operations) or ("fhirpath", Parameters)
 
 
 def patch(services: Services, asked: Asked, type_name: str, id: str, change: Patch) -> Answer:
@@ -75,9 +76,7 @@ def _patch(
     check_version(asked, found)
     kind, content = change
     resource = load(found.content)
-    if kind != "json":
-        raise Fault("media-type", "FHIRPath Patch is not supported; expected application/json-patch+json")
-    changed = json_patch(resource, content)
+    changed = json_patch(resource, content) if kind == "json" else fhirpath_patch(resource, content)
     if not isinstance(changed, dict) or changed.get("id") != found.id or changed.get("resourceType") != type_name:
         raise Fault("unprocessable", "the patch changes the id or the type; expected them to stay")
     warnings = prepared(services, tx, asked, "patch", changed, type_name, here)
