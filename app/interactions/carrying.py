@@ -28,18 +28,19 @@ def record_refusal(
     services: Services, asked: Asked, interaction: str, type_name: str, fault: Fault, query: str = ""
 ) -> None:
     """The record of a request that was not granted, as full as that of one that was."""
+    services.store.retry(lambda tx: refused(tx, asked, interaction, type_name, fault, query))
 
-    def work(tx: Tx) -> None:
-        audit.record(
-            tx,
-            asked.subject,
-            None,
-            interaction,
-            type_name,
-            status=fault.status,
-            query=query,
-            detail=fault.text,
-            request_id=asked.request_id,
-        )
 
-    services.store.retry(work)
+def refused(tx: Tx, asked: Asked, interaction: str, type_name: str, fault: Fault, query: str = "") -> None:
+    """The same inside a transaction that is open already."""
+    audit.record(
+        tx,
+        asked.subject,
+        None,
+        interaction,
+        type_name,
+        status=fault.status,
+        query=query,
+        detail=fault.text,
+        request_id=asked.request_id,
+    )

@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 from app.access import audit
-from app.interactions import Answer, Asked, Services
+from app.interactions import Answer, Asked, Services, idempotency
 from app.interactions.carrying import carry
 from app.interactions.presenting import content, versioned
 from app.interactions.writing import NOTHING, allowed, found_by, prepared, written
@@ -20,7 +20,18 @@ from app.storage.engine import Tx
 def create(services: Services, asked: Asked, type_name: str, resource: dict[str, Any]) -> Answer:
     """Store a new resource under an id of the server's; with If-None-Exist, only if nothing matches (else 200)."""
     allowed(type_name, "create")
-    return carry(services, asked, "create", type_name, lambda tx: apply(services, tx, asked, type_name, resource))
+    request = idempotency.fingerprint(asked, type_name, resource) if asked.idempotency_key is not None else b""
+
+    def work(tx: Tx) -> Answer:
+        before = idempotency.first(tx, asked, request)
+        if before is not None:
+            return idempotency.again(services, tx, asked, "create", type_name, before[0])
+        answer = apply(services, tx, asked, type_name, resource)
+        if asked.idempotency_key is not None:
+            idempotency.keep(tx, asked, {0: answer})
+        return answer
+
+    return carry(services, asked, "create", type_name, work)
 
 
 def apply(

@@ -17,24 +17,108 @@ from app.fhir import bundle, negotiation
 from app.fhir.outcome import Fault
 from app.fhir.resource import dump, rewrite
 from app.fhir.transaction import Entry, check_identities, parse, rewriter
-from app.interactions import Answer, Asked, Services, create, delete, history, patch, read, search, update, vread
-from app.interactions.carrying import carry, record_refusal
+from app.interactions import (
+    Answer,
+    Asked,
+    Services,
+    create,
+    delete,
+    history,
+    idempotency,
+    patch,
+    read,
+    search,
+    update,
+    vread,
+)
+from app.interactions.carrying import carry, record_refusal, refused
 from app.interactions.writing import allowed, found_by, resolve_conditional
 from app.storage.engine import Tx
 from app.storage.keys import new_id
+
+INTERACTIONS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 def process(services: Services, asked: Asked, resource: dict[str, Any]) -> Answer:
     """Carry out a batch or transaction Bundle and answer entry by entry, in the order given."""
     asked_for = parse(resource, base_url=services.settings.base_url, max_entries=services.settings.max_entries)
-    if asked_for.kind == "transaction":
-        answers = carry(
-            services, asked, "transaction", "Bundle", lambda tx: _whole(services, tx, asked, asked_for.entries)
-        )
-    else:
-        answers = {entry.index: _alone(services, asked, entry) for entry in asked_for.entries}
+    request = idempotency.fingerprint(asked, asked_for.kind, resource) if asked.idempotency_key is not None else b""
+    carried = _transaction if asked_for.kind == "transaction" else _batch
+    answers = carried(services, asked, asked_for.entries, request)
     shown = [_response(services, answers[index]) for index in sorted(answers)]
     return Answer(200, bundle.responses(asked_for.kind, shown))
+
+
+def _transaction(services: Services, asked: Asked, entries: tuple[Entry, ...], request: bytes) -> dict[int, Answer]:
+    def work(tx: Tx) -> dict[int, Answer]:
+        before = idempotency.first(tx, asked, request)
+        if before is not None:
+            return _again(services, tx, asked, entries, before)
+        answers = _whole(services, tx, asked, entries)
+        if asked.idempotency_key is not None:
+            idempotency.keep(tx, asked, _writes(entries, answers))
+        return answers
+
+    return carry(services, asked, "transaction", "Bundle", work)
+
+
+def _batch(services: Services, asked: Asked, entries: tuple[Entry, ...], request: bytes) -> dict[int, Answer]:
+    """Each entry on its own. With a key each change keeps its own answer, and the whole is kept at the end: so neither
+    a batch that broke off nor one that is sent twice at once makes a change again."""
+    if asked.idempotency_key is None:
+        return {entry.index: _alone(services, asked, entry, request) for entry in entries}
+
+    def before(tx: Tx) -> dict[int, Answer] | None:
+        kept = idempotency.first(tx, asked, request)
+        if kept is None:
+            return None
+        return {entry.index: _kept(services, tx, asked, entry, kept) for entry in entries if entry.index in kept}
+
+    answers = carry(services, asked, "batch", "Bundle", before) or {}
+    kept_before = bool(answers)
+    for entry in entries:
+        if entry.index not in answers:
+            answers[entry.index] = _alone(services, asked, entry, request)
+    if not kept_before:
+        mine = _writes(entries, answers)
+        kept = services.store.retry(lambda tx: idempotency.keep(tx, asked, mine))
+        answers |= {index: one.answer for index, one in kept.items()}
+    return answers
+
+
+def _writes(entries: tuple[Entry, ...], answers: Mapping[int, Answer]) -> dict[int, Answer]:
+    return {entry.index: answers[entry.index] for entry in entries if entry.method != "GET"}
+
+
+def _kept(
+    services: Services,
+    tx: Tx,
+    asked: Asked,
+    entry: Entry,
+    kept: Mapping[int, idempotency.Kept],
+    place: int | None = None,
+) -> Answer:
+    interaction = INTERACTIONS.get(entry.method, "create")
+    one = kept[entry.index if place is None else place]
+    return idempotency.again(services, tx, asked, interaction, entry.type or "", one)
+
+
+def _again(
+    services: Services, tx: Tx, asked: Asked, entries: tuple[Entry, ...], kept: Mapping[int, idempotency.Kept]
+) -> dict[int, Answer]:
+    """The first answers to what changed something; what only reads is asked again, and may now be refused."""
+    answers: dict[int, Answer] = {}
+    for entry in entries:
+        if entry.index in kept:
+            answers[entry.index] = _kept(services, tx, asked, entry, kept)
+            continue
+        try:
+            with _at(entry):
+                answers[entry.index] = _one(services, tx, asked, entry, frozenset(), None)
+        except Fault as fault:
+            answers[entry.index] = Answer(fault.status, dump(fault.outcome))
+            refused(tx, asked, "read", entry.type or "", fault)
+    return answers
 
 
 def _whole(services: Services, tx: Tx, asked: Asked, entries: tuple[Entry, ...]) -> dict[int, Answer]:
@@ -92,27 +176,26 @@ def _assign(
     return ids, assigned
 
 
-def _alone(services: Services, asked: Asked, entry: Entry) -> Answer:
+def _alone(services: Services, asked: Asked, entry: Entry, request: bytes) -> Answer:
     """One entry of a batch, in a transaction of its own."""
+    part = entry.index + 1
+
+    def work(tx: Tx) -> Answer:
+        keeps = asked.idempotency_key is not None and entry.method != "GET"
+        before = idempotency.first(tx, asked, request, part) if keeps else None
+        if before is not None:
+            return _kept(services, tx, asked, entry, before, part)
+        own = replace(entry, resource=deepcopy(entry.resource))
+        answer = _one(services, tx, asked, own, frozenset(), None, batch=True)
+        if keeps:
+            idempotency.keep(tx, asked, {part: answer}, part)
+        return answer
+
     try:
         if entry.fault is not None:
             raise entry.fault
         with _at(entry):
-            return carry(
-                services,
-                asked,
-                "batch",
-                entry.type or "",
-                lambda tx: _one(
-                    services,
-                    tx,
-                    asked,
-                    replace(entry, resource=deepcopy(entry.resource)),
-                    frozenset(),
-                    None,
-                    batch=True,
-                ),
-            )
+            return carry(services, asked, "batch", entry.type or "", work)
     except Fault as fault:
         if entry.fault is not None:
             record_refusal(services, asked, "batch", entry.type or "", fault)

@@ -10,7 +10,7 @@ from app.access.scopes import authorize
 from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.resource import dump
 from app.fhir.validate import validate as issues_of
-from app.interactions import Answer, Asked, Services
+from app.interactions import Answer, Asked, Services, idempotency
 from app.interactions.carrying import carry
 from app.storage.engine import Tx
 
@@ -30,8 +30,13 @@ def validate(
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
 
+    request = idempotency.fingerprint(asked, f"{type_name}/{id or ''}/$validate", content)
+
     def work(tx: Tx) -> Answer:
         authorize(asked.subject.scopes, type_name, "read")
+        idempotency.first(
+            tx, asked, request
+        )  # what answers the same anyway needs no first answer, but one request a key
         issues = issues_of(resource)
         if id is not None and resource.get("id") != id:
             issues.append(

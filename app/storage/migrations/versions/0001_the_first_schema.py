@@ -131,6 +131,19 @@ def upgrade() -> None:
         batch_op.create_index("history_version", ["patient", "rid", "version"], unique=True)
 
     op.create_table(
+        "idempotency_key",
+        sa.Column("holder", sa.LargeBinary(), nullable=False),
+        sa.Column("key", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("part", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("holder", "key", "part"),
+    )
+    with op.batch_alter_table("idempotency_key", schema=None) as batch_op:
+        batch_op.create_index("idempotency_key_at", ["at"], unique=False)
+
+    op.create_table(
         "identifier",
         sa.Column("patient", sa.BigInteger(), nullable=False),
         sa.Column("rid", sa.BigInteger(), nullable=False),
@@ -405,6 +418,10 @@ def downgrade() -> None:
         batch_op.drop_index("identifier_patient")
 
     op.drop_table("identifier")
+    with op.batch_alter_table("idempotency_key", schema=None) as batch_op:
+        batch_op.drop_index("idempotency_key_at")
+
+    op.drop_table("idempotency_key")
     with op.batch_alter_table("history", schema=None) as batch_op:
         batch_op.drop_index("history_version")
         batch_op.drop_index("history_rid")
