@@ -10,16 +10,19 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import psycopg
+from psycopg import RawCursor
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import Pool
 
 from app.fhir.outcome import Fault
+from app.storage.sending import Group, Queued, array, commit_queue, numbered, send
 
 T = TypeVar("T")
 
@@ -32,42 +35,40 @@ def microseconds() -> int:
     return time.time_ns() // 1000
 
 
-@lru_cache(maxsize=4096)
-def _for_psycopg(sql: str) -> str:
-    return sql.replace("?", "%s")
-
-
 class Tx:
-    """One open transaction. Rows come back as plain tuples; writes may be queued and sent in one round trip."""
+    """One transaction. Rows come back as plain tuples; writes may be queued and sent in one round trip.
 
-    __slots__ = ("_driver", "_queue", "at", "conn", "dialect", "memory", "zone")
+    It begins with the first write: what is read before stands for itself, as it does under READ COMMITTED, and a request
+    that only reads and leaves its record behind is as many round trips as statements. `memory` holds what was found out
+    in this transaction and would be asked again.
+    """
 
-    def __init__(self, conn: Connection, at: int, zone: str) -> None:
-        self.conn = conn
-        self.dialect = conn.dialect.name
+    __slots__ = ("_begun", "_driver", "_last", "_queue", "_store", "at", "dialect", "memory", "postgresql", "zone")
+
+    def __init__(self, store: Store, driver: Any, at: int, zone: str) -> None:
+        self._store = store
+        self._driver = driver
+        self._last: Any = None
+        self._queue: list[Queued] = []
+        self._begun = False
+        self.dialect = store.dialect
+        self.postgresql = self.dialect == "postgresql"
         self.at = at
-        self._driver: Any = conn.connection.driver_connection
-        self._queue: list[tuple[str, list[Sequence[Any]]]] = []
         self.zone = zone
-        self.memory: dict[str, str | None] = {}  # what references were found to stand for in this transaction
+        self.memory: dict[Any, Any] = {}
 
-    @property
-    def postgresql(self) -> bool:
-        return self.dialect == "postgresql"
-
-    def _cursor(self) -> Any:
+    def _execute(self, sql: str, params: Sequence[Any]) -> Any:
         if self._queue:
             self.flush()
-        return self._driver.cursor()
-
-    def _text(self, sql: str) -> str:
-        return _for_psycopg(sql) if self.postgresql else sql
+        cursor = self._last
+        if cursor is None:
+            cursor = self._last = RawCursor(self._driver) if self.postgresql else self._driver.cursor()
+        cursor.execute(numbered(sql) if self.postgresql else sql, params)
+        return cursor
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """All rows of a query, after everything queued has been sent."""
-        cursor = self._cursor()
-        cursor.execute(self._text(sql), params)
-        return cursor.fetchall()  # type: ignore[no-any-return]
+        return self._execute(sql, params).fetchall()  # type: ignore[no-any-return]
 
     def one(self, sql: str, *params: Any) -> tuple[Any, ...] | None:
         rows = self.rows(sql, *params)
@@ -75,35 +76,50 @@ class Tx:
 
     def run(self, sql: str, *params: Any) -> int:
         """A statement that changes rows; the number of rows changed."""
-        cursor = self._cursor()
-        cursor.execute(self._text(sql), params)
-        return cursor.rowcount  # type: ignore[no-any-return]
+        self.begin()
+        return self._execute(sql, params).rowcount  # type: ignore[no-any-return]
 
     def many(self, sql: str, params: Sequence[Sequence[Any]]) -> None:
         """Queue a statement for each of `params`; sent with the rest at the next read or at commit."""
         if params:
-            self._queue.append((sql, list(params)))
+            self._queue.append((sql, params))
+
+    def begin(self) -> None:
+        """Open the transaction now. On SQLite as the one writer, for an upgrade from reading to writing cannot wait."""
+        if not self._begun:
+            self._driver.execute("BEGIN" if self.postgresql else "BEGIN IMMEDIATE")
+            self._begun = True
 
     def flush(self) -> None:
-        """Send what is queued: one pipeline on PostgreSQL."""
-        queue, self._queue = self._queue, []
-        if not queue:
-            return
-        if self.postgresql:
-            with self._driver.pipeline(), self._driver.cursor() as cursor:
-                for sql, params in queue:
-                    text = _for_psycopg(sql)
-                    for row in params:
-                        cursor.execute(text, row)
-        else:
-            cursor = self._driver.cursor()
-            for sql, params in queue:
-                cursor.executemany(sql, params)
+        """Send what is queued."""
+        if queue := self._queue:
+            self.begin()
+            self._queue = []
+            send(self._driver, queue, postgresql=self.postgresql)
+
+    def commit(self) -> None:
+        """Make durable what was written. One queued write after nothing but reads is a transaction of its own."""
+        if not self._begun and self._queue:
+            queue, self._queue = self._queue, []
+            self._store.write(self._driver, queue)
+        elif self._begun:
+            if self._queue:
+                queue, self._queue = self._queue, []
+                send(self._driver, queue, postgresql=self.postgresql)
+            self._driver.execute("COMMIT")
+            self._begun = False
+
+    def rollback(self) -> None:
+        """Undo what was written."""
+        self._queue = []
+        if self._begun:
+            self._begun = False
+            self._driver.rollback()
 
     def in_list(self, column: str, values: Sequence[Any]) -> tuple[str, Any]:
-        """`column` is one of `values`, as one bound parameter whatever their number."""
+        """`column` is one of `values` (all text or all whole numbers), as one bound parameter whatever their number."""
         if self.postgresql:
-            return f"{column} = ANY(?)", list(values)
+            return f"{column} = ANY(?)", array(values)
         return f"{column} IN (SELECT value FROM json_each(?))", orjson.dumps(list(values)).decode()
 
 
@@ -112,7 +128,7 @@ class Contention(Exception):
 
 
 class Store:
-    """A database, and the transactions on it."""
+    """A database, and the transactions on it. `engine` is for schema work; transactions have connections of their own."""
 
     def __init__(
         self,
@@ -124,20 +140,36 @@ class Store:
         self.clock = clock
         self.zone = zone
         self.engine = _engine(url)
-        self.replica = _engine(replica_url) if replica_url else self.engine
-
-    @property
-    def dialect(self) -> str:
-        return self.engine.dialect.name
+        self.dialect = self.engine.dialect.name
+        self._pool = _transactions(self.engine)
+        self._group = Group() if self.dialect == "sqlite" else None
 
     @contextmanager
     def begin(self, *, reads: bool = False) -> Iterator[Tx]:
-        """A transaction that commits at the end of the block and rolls back on any exception. With `reads` it only
-        reads, and waits for no writer."""
-        with self.engine.connect().execution_options(reads=reads) as conn, conn.begin():
-            tx = Tx(conn, self.clock(), self.zone)
-            yield tx
-            tx.flush()
+        """A transaction that commits at the end of the block and leaves nothing on any exception. `reads` says that it
+        only reads."""
+        connection = self._pool.connect()
+        try:
+            tx = Tx(self, connection.driver_connection, self.clock(), self.zone)
+            try:
+                yield tx
+                tx.commit()
+            except BaseException:
+                tx.rollback()
+                raise
+        except BaseException as error:
+            if lost(error):
+                connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    def write(self, driver: Any, queue: list[Queued]) -> None:
+        """Make a queue of writes durable, in one transaction that nothing was read in."""
+        if self._group is not None:
+            self._group.write(driver, queue)
+        else:
+            commit_queue(driver, queue)
 
     def retry(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction, again when the database asks for it. Raises Fault "transient" at the end."""
@@ -154,9 +186,8 @@ class Store:
         )
 
     def close(self) -> None:
+        self._pool.dispose()
         self.engine.dispose()
-        if self.replica is not self.engine:
-            self.replica.dispose()
 
 
 def retryable(error: BaseException) -> bool:
@@ -179,17 +210,32 @@ def unavailable(error: BaseException) -> bool:
     return isinstance(error, OperationalError) or connection_lost or state.startswith(("08", "57P"))
 
 
+def lost(error: BaseException) -> bool:
+    """The connection is of no use any more."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, psycopg.OperationalError | psycopg.InterfaceError) and not retryable(error)
+
+
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(url, parsed.database)
-    engine = create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=False, pool_recycle=1800, pool_timeout=10)
+    return create_engine(url, pool_size=1, max_overflow=8, pool_recycle=1800, pool_timeout=10)
 
-    @event.listens_for(engine, "connect")
+
+def _transactions(engine: Engine) -> Pool:
+    """Connections on which nothing begins by itself: see Tx.begin."""
+    if engine.dialect.name == "sqlite":
+        return engine.pool  # its connections are such
+    hot = create_engine(engine.url, pool_size=8, max_overflow=8, pool_recycle=1800, pool_timeout=10, pool_use_lifo=True)
+
+    @event.listens_for(hot, "connect")
     def prepare_early(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
         connection.prepare_threshold = 2
+        connection.prepared_max = 500
 
-    return engine
+    return hot.pool
 
 
 def _sqlite(url: str, path: str | None) -> Engine:
@@ -212,7 +258,7 @@ def _sqlite(url: str, path: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin_immediate(conn: Connection) -> None:
-        conn.exec_driver_sql("BEGIN" if conn.get_execution_options().get("reads") else "BEGIN IMMEDIATE")
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
