@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.access import information, permissions
-from app.access.scopes import authorize
+from app.access.narrowing import admits
+from app.access.scopes import authorize, ceiling
 from app.access.subject import Subject
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
@@ -116,7 +117,14 @@ class Enforcement:
         id: str | None = None,
     ) -> Grant:
         """What this request may touch. Raises Fault "forbidden" where policy tells the requester so."""
-        authorize(subject.scopes, type_name, interaction)
+        authorize(subject, type_name, interaction)
+        grant = self._permit(tx, subject, interaction, type_name, query, id)
+        within = ceiling(subject, type_name, interaction)
+        return replace(grant, within=within) if within else grant
+
+    def _permit(
+        self, tx: Tx, subject: Subject, interaction: str, type_name: str, query: Query | None, id: str | None
+    ) -> Grant:
         if subject.kind == "steward" and self.reads_all:
             return self._everything(tx, subject)
         if type_name in permissions.PRIVACY_TYPES and not (
@@ -282,6 +290,9 @@ class Enforcement:
         resource names, or the one that holds the current version is not the client's."""
         type_name = resource["resourceType"]
         self.check_writer(subject, interaction, type_name)
+        slices = ceiling(subject, type_name, interaction).get(type_name)
+        if slices is not None and not admits(tx, slices, resource):
+            raise Fault("forbidden", f"the token's scopes do not reach this {type_name}; expected one that they name")
         grant = self._for_writing(tx, subject, type_name, None)
         if subject.kind == "steward":
             return grant
@@ -300,7 +311,7 @@ class Enforcement:
 
     def check_writer(self, subject: Subject, interaction: str, type_name: str) -> None:
         """Raises Fault "forbidden" unless scopes and registration let the client write the type at all."""
-        authorize(subject.scopes, type_name, interaction)
+        authorize(subject, type_name, interaction)
         self._may_write(subject, type_name)
 
     @staticmethod

@@ -33,7 +33,7 @@ def validate(
     request = idempotency.fingerprint(asked, f"{type_name}/{id or ''}/$validate", content)
 
     def work(tx: Tx) -> Answer:
-        authorize(asked.subject.scopes, type_name, "read")
+        authorize(asked.subject, type_name, "read")
         idempotency.first(
             tx, asked, request
         )  # what answers the same anyway needs no first answer, but one request a key

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.fhir.query import Condition
 from app.policy.predicate import FALSE, Expr
 from app.policy.relationship import RelationshipRule
 
@@ -90,9 +91,21 @@ class EndpointsOf:
 Rule = Everything | OwnedBy | About | Rows | AboutPopulation | Studies | EndpointsOf
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one scope of the token lets through of a type: what is about `patient` ("Patient/id"; None: about anyone)
+    and its merge group, and meets every condition of `where`."""
+
+    patient: str | None = None
+    where: tuple[Condition, ...] = ()
+
+
 @dataclass(frozen=True)
 class Grant:
     """What one request may touch. A type that `rows` does not name has no rows for it.
+
+    `within` narrows that to what the token's scopes let through: of a type that it names, only what lies in one of the
+    slices.
 
     `locate`: the studies whose endpoint may be shown (None: the same as those that may be seen). `redact`: elements
     are reduced to existence, date, modality and source (P24).
@@ -113,4 +126,5 @@ class Grant:
     patients: Mapping[int, str] = field(default_factory=dict)
     groups: Mapping[int, int] = field(default_factory=dict)
     writer: str | None = None  # organisation that answers for what is written
+    within: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -93,7 +93,23 @@ def search(tx: Tx, grant: Grant, query: Query) -> Found:
 
 
 def visible(tx: Tx, grant: Grant) -> Sql:
-    """Rows of the reader's own organisation, and those about patients whose facts the grant holds."""
+    """Rows of the reader's own organisation, and those about patients whose facts the grant holds; of these what lies
+    within the token's scopes."""
+    permitted = _permits(tx, grant)
+    if "AuditEvent" not in grant.within:
+        return permitted
+    slices = [one.patient for one in grant.within["AuditEvent"]]
+    return "(" + permitted + " AND " + any_of([_about_group(one) if one else sql("TRUE") for one in slices]) + ")"
+
+
+def _about_group(patient: str) -> Sql:
+    return sql(
+        "a.patient IN (SELECT 'Patient/' || sb.id FROM person sa JOIN person sb ON sb.grp = sa.grp WHERE sa.id = ?)",
+        patient.removeprefix("Patient/"),
+    )
+
+
+def _permits(tx: Tx, grant: Grant) -> Sql:
     parts = []
     for rule in grant.rows.get("AuditEvent", ()):
         if isinstance(rule, Everything):

@@ -17,7 +17,7 @@ from app.policy.grant import Grant
 from app.storage.engine import Tx
 from app.storage.indexing import EXTERNAL, PATIENT_PARAMS, TEXT_SUFFIX, UID_PARAMS, WHEN, bare_uid
 from app.storage.keys import code_hash, pair_hash, param_number
-from app.storage.predicate import visible
+from app.storage.predicate import permits, visible
 from app.storage.sql import FALSE, Sql, all_of, any_of, sql
 
 PATIENT = TYPES["Patient"].code
@@ -201,10 +201,12 @@ class Builder:
     def _chain(self, type_name: str, chain: Chain, row: str) -> Sql:
         t = self.alias()
         code = TYPES[chain.target].code
+        # To name the patient asks for nothing that a scope for Patient would have to cover.
+        shown = permits if names_patient(chain) else visible
         reached = all_of(
             [
                 sql(f"{t}.type = {code} AND NOT {t}.deleted"),
-                visible(self.tx, self.grant, chain.target, t),
+                shown(self.tx, self.grant, chain.target, t),
                 self.condition(chain.target, chain.rest, t),
             ]
         )
@@ -242,6 +244,13 @@ class Builder:
             f" AND {x}.param = {param_number(has.param.key)} AND "
         )
         return head + reached + ")"
+
+
+def names_patient(chain: Chain) -> bool:
+    """Whether the chain says by id or identifier which patient is meant, and nothing else."""
+    rest = chain.rest
+    named = isinstance(rest, Clause) and rest.modifier is None and rest.param.name in ("_id", "identifier")
+    return chain.target == "Patient" and named
 
 
 def is_identifier(param: Param) -> bool:

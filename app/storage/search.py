@@ -19,7 +19,7 @@ from app.storage.conditions import Builder, is_identifier
 from app.storage.engine import Tx
 from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, WHEN
 from app.storage.keys import param_number
-from app.storage.predicate import locatable, visible
+from app.storage.predicate import locatable, visible, within
 from app.storage.resources import COLUMNS, Stored, stored
 from app.storage.sql import TRUE, Sql, all_of, any_of, joined, sql
 
@@ -261,7 +261,7 @@ def _rows(tx: Tx, grant: Grant, types: list[str], statement: Sql, *, decided: bo
     located = []
     for name in types:
         if name in TYPES:
-            shown = TRUE if decided else visible(tx, grant, name, "t")
+            shown = within(tx, grant, name, "t") if decided else visible(tx, grant, name, "t")
             parts.append("(" + sql("t.type = ? AND ", TYPES[name].code) + shown + ")")
             if name in ("ImagingStudy", "DiagnosticReport"):
                 located.append(sql("WHEN ? THEN ", TYPES[name].code) + "(" + locatable(tx, grant, name, "t") + ")")

@@ -64,6 +64,7 @@ def caller(
     role: str = "system",
     purpose: str | None = "TREAT",
     practitioner: str | None = None,
+    patient: str | None = None,
     seconds: int = 3600,
 ) -> Caller:
     """A caller through a client of its own, registered for one organisation."""
@@ -72,7 +73,7 @@ def caller(
     name = f"{kind}-{ods}-{role}-{purpose}".lower()
     client = Client(name, name, kind, f"ods:{ods}", scope, role, purpose, jwks='{"keys": []}')
     services.store.retry(lambda tx: oauth.add(tx, client))
-    return Caller(app.test_client(), tokens.mint(client, scope, seconds, practitioner=practitioner))
+    return Caller(app.test_client(), tokens.mint(client, scope, seconds, practitioner=practitioner, patient=patient))
 
 
 def organization(ods: str, parent: str | None = None) -> dict[str, Any]:
