@@ -18,6 +18,7 @@ from app.access.subject import Subject
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
+from app.policy import redaction
 from app.policy.decide import Person, Residual, residual
 from app.policy.grant import (
     About,
@@ -91,6 +92,9 @@ class Enforcement:
         self.organisations = known = self.organisations.current(tx)
         key = subject.organisation
         tree = known.tree(key) if key else frozenset()
+        groups, groups_until = information.NO_GROUPS
+        if subject.practitioner:
+            groups, groups_until = information.groups_of(tx, subject.practitioner, tree, tx.at)
         return Requester(
             organisation=key,
             tree=tree,
@@ -98,7 +102,8 @@ class Enforcement:
             practitioner=subject.practitioner,
             role=subject.role,
             client=subject.client_id,
-            groups=information.teams_of(tx, subject.practitioner, tree, tx.at) if subject.practitioner else frozenset(),
+            groups=groups,
+            groups_until=groups_until,
             auth_time=subject.auth_time,
             patient=subject.patient,
             credential_until=subject.expires,
@@ -136,6 +141,8 @@ class Enforcement:
         if interaction in WRITES:
             return self._for_writing(tx, subject, type_name, query)
         requester = self.requester(tx, subject)
+        if subject.role == "clerical" and query is not None:
+            self._sorts_by_what_it_sees(query)
         names = information.named(query) if query else None
         if names is not None:
             known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
@@ -174,6 +181,14 @@ class Enforcement:
         )
 
     @staticmethod
+    def _sorts_by_what_it_sees(query: Query) -> None:
+        """Refuse an order that would tell what redaction takes away."""
+        for sort in query.sort:
+            if redaction.hides(query.type, sort.param.name):
+                text = f"this role is not shown what '{sort.param.name}' reads; expected an order by what it is shown"
+                raise Fault("forbidden", text, "_sort", detail="ACCESS_DENIED")
+
+    @staticmethod
     def _openly(seen: View) -> None:
         """Refuse a search that names a patient where policy says so to the requester's face.
 
@@ -189,10 +204,7 @@ class Enforcement:
 
     def _grant(self, subject: Subject, requester: Requester, seen: View, at: int) -> Grant:
         shown = seen.studies()
-        redact = seen.otherwise.redact
-        located = Studies()
-        if not redact:
-            located = self._view(subject, requester, seen.known, seen.population, at, "locate").studies()
+        located = self._view(subject, requester, seen.known, seen.population, at, "locate").studies()
         judged = tuple(zip(seen.known.groups, seen.judged, strict=True))
         related = tuple(rid for group, one in judged if one.related or group.owns_study for rid in group.rids)
         tree = tuple(sorted(requester.tree))
@@ -200,18 +212,19 @@ class Enforcement:
         if seen.population is not None:
             about = (*about, AboutPopulation(seen.population, shown.apart))
         decisions = [decision for one in seen.judged for _, decision in one.cases if decision.permitted]
+        left = [one for one in (*seen.judged, seen.otherwise, seen.ordinary) if one is not None]
+        permits = [decision for one in left for _, decision in one.cases if decision.permitted]
         reasons = [reason for one in seen.judged for _, decision in one.cases for reason in decision.reasons]
         return Grant(
             decision=str(uuid.uuid4()),
             at=at,
             rows=self._rows(subject, tree, about, shown, located),
             locate=None if located == shown else located,
-            may_locate=not redact,
-            redact=redact,
+            redact=seen.otherwise.redact,
             reasons=tuple(dict.fromkeys(reasons)),
             basis=tuple(dict.fromkeys(item for decision in decisions for item in decision.basis)),
             obligations=tuple(dict.fromkeys(["AUDIT", *(o for d in decisions for o in d.obligations)])),
-            until=min((d.expires for d in decisions if d.expires is not None), default=None),
+            until=min((d.expires for d in permits if d.expires is not None), default=None),
             policy=self.switches.hash,
             purpose=subject.purpose,
             patients=seen.known.records,

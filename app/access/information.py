@@ -16,12 +16,15 @@ from app.policy.model import EmergencyGrant, Relationship
 from app.storage.engine import Tx
 from app.storage.indexing import PATIENT_PARAMS
 from app.storage.keys import code_hash, fact_mark, param_number
+from app.storage.persons import DECEASED, INDETERMINATE, RESTRICTED
 from app.storage.predicate import relationship_holds
-from app.storage.projection import DECEASED, INDETERMINATE, RESTRICTED
 from app.storage.sql import Sql, any_of, joined, sql
 
 PATIENT = TYPES["Patient"].code
 STUDIES = tuple(TYPES[name].code for name in ("ImagingStudy", "DiagnosticReport"))
+
+
+NO_GROUPS: tuple[frozenset[str], int | None] = (frozenset(), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,19 +232,20 @@ def _group(found: dict[int, list[tuple[Any, ...]]], records: dict[int, str]) -> 
     return Group(tuple(sorted(row[1] for row in found[0])), person, 3 in found)
 
 
-def teams_of(tx: Tx, practitioner: str, tree: Iterable[str], at: int) -> frozenset[str]:
-    """The care teams that name the practitioner at `at`."""
+def groups_of(tx: Tx, practitioner: str, tree: Iterable[str], at: int) -> tuple[frozenset[str], int | None]:
+    """The care teams and groups that name the practitioner at `at`, and when that next changes."""
     orgs, param = tx.in_list("l.org", ["", *sorted(tree)])
     function = "strpos" if tx.postgresql else "instr"
     rows = tx.rows(
-        "SELECT DISTINCT l.source FROM relationship l WHERE l.kind = 'careteam' AND l.status = 'active'"
-        f" AND {function}(l.members, ?) > 0 AND {orgs} AND (l.low IS NULL OR l.low <= ?) AND (l.high IS NULL OR l.high > ?)",
+        "SELECT l.source, l.low, l.high FROM relationship l WHERE l.kind IN ('careteam', 'group') AND l.status = 'active'"
+        f" AND {function}(l.members, ?) > 0 AND {orgs} AND (l.high IS NULL OR l.high > ?)",
         f" {practitioner} ",
         param,
         at,
-        at,
     )
-    return frozenset(source for (source,) in rows)
+    now = frozenset(source for source, low, _ in rows if low is None or low <= at)
+    changes = [moment for _, low, high in rows for moment in (low, high) if moment is not None and moment > at]
+    return now, min(changes, default=None)
 
 
 # Organisations ---------------------------------------------------------------------------------------------------

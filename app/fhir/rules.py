@@ -122,6 +122,7 @@ def consent(resource: dict[str, Any]) -> Iterator[Issue]:
             yield Issue("required", f"{name} is missing; expected one", f"Consent.{name}")
     if "implicitRules" in resource:
         yield Issue("not-supported", "implicit rules are not understood; expected none", "Consent.implicitRules")
+    yield from _told_here(resource)
     for place, element in _walk(resource, "Consent"):
         if "modifierExtension" in element:
             text = "a modifier that is not understood; expected none, since it could change what is said"
@@ -139,6 +140,28 @@ def consent(resource: dict[str, Any]) -> Iterator[Issue]:
             yield Issue(
                 "required", "neither a type nor a policyRule; expected permit or deny", "Consent.provision.type"
             )
+
+
+def _told_here(resource: dict[str, Any]) -> Iterator[Issue]:
+    """Whose choice it is and whom it names can be told from what is held here: nobody else's address is ever asked."""
+    patient = (resource.get("patient") or {}).get("reference")
+    if "patient" in resource and not (isinstance(patient, str) and patient.startswith("Patient/")):
+        yield Issue("value", "not a patient held here; expected Patient/ and an id", "Consent.patient.reference")
+    pending = [("Consent.provision", resource.get("provision"))]
+    while pending:
+        place, provision = pending.pop()
+        if not isinstance(provision, dict):
+            continue
+        for number, actor in enumerate(provision.get("actor") or ()):
+            named = actor.get("reference") if isinstance(actor, dict) else None
+            text = named.get("reference") if isinstance(named, dict) else None
+            if isinstance(text, str) and ":" in text:
+                told = "an actor at another address cannot be told; expected a reference without one, or an identifier"
+                yield Issue("value", told, f"{place}.actor[{number}].reference.reference")
+        nested = provision.get("provision")
+        pending += [
+            (f"{place}.provision[{n}]", one) for n, one in enumerate(nested if isinstance(nested, list) else ())
+        ]
 
 
 def _provision(value: dict[str, Any], above: str | None, place: str, depth: int, counter: list[int]) -> Iterator[Issue]:

@@ -7,21 +7,19 @@ import orjson
 from app.fhir import negotiation
 from app.fhir.resource import dump, load, without
 from app.interactions import Answer, Services
+from app.policy import redaction
 from app.policy.grant import Grant
 from app.storage.resources import Stored
 
 ENDPOINTS = {"ImagingStudy": ("endpoint", "series.endpoint")}
 
-# What clerical roles are given of a study: that it exists, when, of what kind, and from where (P24).
-REDACTED = {
-    "ImagingStudy": ("id", "meta", "status", "subject", "started", "modality"),
-    "DiagnosticReport": ("id", "meta", "status", "subject", "code", "category", "effectiveDateTime", "effectivePeriod"),
-}
+SOURCE = "https://imaging-registry.example/fhir/StructureDefinition/source-organization"
+ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 
 def content(grant: Grant, stored: Stored) -> bytes:
     """The bytes to show of a version."""
-    if grant.redact and stored.type in REDACTED:
+    if grant.redact and stored.type in redaction.SHOWN and not stored.locatable:
         return _redacted(stored)
     if not stored.locatable and stored.type in ENDPOINTS:
         return without(stored.content, ENDPOINTS[stored.type], tag=False)
@@ -30,20 +28,15 @@ def content(grant: Grant, stored: Stored) -> bytes:
 
 def _redacted(stored: Stored) -> bytes:
     resource = load(stored.content)
-    kept = {"resourceType": stored.type} | {name: resource[name] for name in REDACTED[stored.type] if name in resource}
+    shown = redaction.SHOWN[stored.type]
+    kept = {"resourceType": stored.type} | {name: resource[name] for name in shown if name in resource}
     if stored.owner:
-        code = stored.owner.removeprefix("ods:")
-        extension = {
-            "url": "https://imaging-registry.example/fhir/StructureDefinition/source-organization",
-            "valueReference": {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": code}},
-        }
-        kept["extension"] = [extension]
-    kept["meta"] = kept.get("meta", {}) | {
-        "security": [
-            *kept.get("meta", {}).get("security", ()),
-            {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "REDACTED"},
-        ]
-    }
+        kind, _, code = stored.owner.partition(":")
+        named = {"identifier": {"system": ODS, "value": code}} if kind == "ods" else {"reference": stored.owner}
+        kept["extension"] = [{"url": SOURCE, "valueReference": named}]
+    meta = {name: resource["meta"][name] for name in redaction.META if name in resource.get("meta", {})}
+    mark = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "REDACTED"}
+    kept["meta"] = meta | {"security": [*meta.get("security", ()), mark]}
     return dump(kept)
 
 

@@ -22,9 +22,13 @@ from app.interactions.presenting import versioned
 from app.policy.grant import Grant
 from app.storage import resources, search
 from app.storage.engine import Tx
+from app.storage.projection import RELATING, STUDIES
 from app.storage.resources import Stored
 
 NOTHING: frozenset[str] = frozenset()
+
+# Types from which decisions are made.
+DECIDING = frozenset({"Patient", "Organization", "PractitionerRole", *RELATING, *STUDIES, "Consent"})
 
 
 def allowed(type_name: str, interaction: str) -> None:
@@ -51,10 +55,19 @@ def prepared(
     services.enforcement.check_writer(asked.subject, interaction, type_name)
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
+    if type_name in DECIDING:
+        _localise(resource, services.settings.base_url + "/")
     warnings = check(resource)
     if services.settings.references == "strict":
         _check_references(tx, resource, here)
     return warnings
+
+
+def _localise(resource: dict[str, Any], base: str) -> None:
+    """Write a reference to this server as one without its address: a choice must not miss its patient for that."""
+    for _, reference in references(resource):
+        if isinstance(text := reference["reference"], str):
+            reference["reference"] = text.removeprefix(base)
 
 
 def _check_references(tx: Tx, resource: dict[str, Any], here: Container[str]) -> None:

@@ -17,6 +17,7 @@ from app.policy.organisation import questions
 Resolve = Callable[[str], str | None]
 Span = tuple[int | None, int | None]
 
+NO_PATIENT = ""
 NOBODY = "unresolved"  # an organisation that is named and cannot be told: no requester is it
 UNREADABLE = "unreadable"
 ORDERS = ("order", "original-order", "reflex-order", "filler-order", "instance-order")
@@ -25,7 +26,13 @@ ORDERS = ("order", "original-order", "reflex-order", "filler-order", "instance-o
 def compile_relationships(resource: dict[str, Any], resolve: Resolve, zone: str) -> list[Relationship]:
     """The relationships that one resource states. `resolve` tells what a reference stands for: an Organization its key,
     a PractitionerRole its practitioner, and `owner:Type/id` the organisation that answers for a resource."""
-    build = {"EpisodeOfCare": _episode, "Appointment": _appointment, "CareTeam": _team, "ServiceRequest": _referral}
+    build = {
+        "EpisodeOfCare": _episode,
+        "Appointment": _appointment,
+        "CareTeam": _team,
+        "Group": _group,
+        "ServiceRequest": _referral,
+    }
     return list(build[str(resource.get("resourceType"))](resource, resolve, zone))
 
 
@@ -107,7 +114,8 @@ def _team(resource: dict[str, Any], resolve: Resolve, zone: str) -> Iterator[Rel
         span = None if own is None or whole is None else _within(whole, own)
         orgs = _organisations(participant.get("onBehalfOf"), resolve) if "onBehalfOf" in participant else frozenset()
         rows.setdefault((span, orgs), set()).update(_people(participant.get("member"), resolve))
-    for patient in _patients(resource.get("subject"), resolve):
+    # A team that is nobody's in particular makes no relationship, but a Consent may name it.
+    for patient in _patients(resource.get("subject"), resolve) or [NO_PATIENT]:
         for (span, orgs), members in rows.items():
             yield _row(
                 resource,
@@ -119,6 +127,19 @@ def _team(resource: dict[str, Any], resolve: Resolve, zone: str) -> Iterator[Rel
                 start=span[0] if span else None,
                 end=span[1] if span else None,
             )
+
+
+def _group(resource: dict[str, Any], resolve: Resolve, zone: str) -> Iterator[Relationship]:
+    """Who is in a group: no relationship to anyone, but a Consent may name it. One row for each time of membership."""
+    status = "active" if resource.get("active", True) is True else "inactive"
+    rows: dict[Span | None, set[str]] = {}
+    for member in listed(resource.get("member")):
+        if isinstance(member, dict) and member.get("inactive", False) is False:
+            rows.setdefault(_span(member, "period", zone), set()).update(_people(member.get("entity"), resolve))
+    for span, members in rows.items():
+        start, end = span or (None, None)
+        named = frozenset(members)
+        yield _row(resource, "group", status if span else UNREADABLE, NO_PATIENT, members=named, start=start, end=end)
 
 
 def _within(whole: Span, own: Span) -> Span:

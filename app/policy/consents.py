@@ -106,7 +106,7 @@ def _newest_first(one: Directive) -> tuple[float, str, int]:
 
 def _acts(one: Directive, switches: Switches) -> bool:
     """Active, or a refusal not yet confirmed where the region lets it act at once (P10); of our scope and domain."""
-    held = one.status == "proposed" and switches.proposed_optout == "hold" and not one.root.permit and not one.faults
+    held = one.status == "proposed" and switches.proposed_optout == "hold" and not _only_permits(one) and not one.faults
     return (one.status == "active" or held) and one.concerns and scope.applies(one.domain, switches)
 
 

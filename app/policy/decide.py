@@ -26,7 +26,7 @@ AUDIT = "AUDIT"
 class Residual:
     """What is left to ask of each study. `cases`: the first whose guard is true decides, and the last is always true.
     `permit`: true exactly where the effect is PERMIT or REDACT, and never unknown. `related`: there is a relationship
-    or a valid emergency grant. `redact`: what the role is given is reduced."""
+    or a valid emergency grant, and the person may be known of. `redact`: what the role is given is reduced."""
 
     cases: tuple[tuple[Expr, Decision], ...]
     permit: Expr
@@ -53,7 +53,7 @@ def residual(request: Request, person: Person, switches: Switches, at: int) -> R
     permit: Expr = FALSE
     for guard, decision in reversed(cases):
         permit = disj(guard, permit) if decision.permitted else conj(negate(guard), permit)
-    related = facts.standing is not None or facts.grant is not None
+    related = not person.restricted and (facts.standing is not None or facts.grant is not None)
     return Residual(cases, permit, related, request.requester.role == "clerical")
 
 
@@ -73,6 +73,7 @@ def _decision(facts: Facts, case: Case) -> Decision:
             facts.at + facts.switches.lifetime_seconds * SECOND,
             case.until,
             facts.request.requester.credential_until,
+            facts.request.requester.groups_until,
         )
         expires = min(end for end in ends if end is not None)
     policy = facts.switches.hash

@@ -87,12 +87,12 @@ class Facts:
         return tuple(one for one in self.person.relationships if one.patient in patients)
 
     @once
-    def names(self) -> frozenset[str]:
-        """The practitioner, and the patient's current teams that name the practitioner."""
+    def names(self) -> dict[str, int | None]:
+        """The practitioner, and the patient's current teams that name the practitioner, each until when."""
         person = self.request.requester.practitioner
         if person is None:
-            return frozenset()
-        return frozenset(relationship.current_teams(self._ours, self.orgs, person, self.switches, self.at)) | {person}
+            return {}
+        return relationship.current_teams(self._ours, self.orgs, person, self.switches, self.at) | {person: None}
 
     @once
     def standing(self) -> Standing | None:

@@ -107,15 +107,14 @@ class Grant:
     `within` narrows that to what the token's scopes let through: of a type that it names, only what lies in one of the
     slices.
 
-    `locate`: the studies whose endpoint may be shown (None: the same as those that may be seen). `redact`: elements
-    are reduced to existence, date, modality and source (P24).
+    `locate`: the studies whose endpoint may be shown (None: the same as those that may be seen). `redact`: of those
+    that may not be located, only existence, date, modality and source are shown (P24).
     """
 
     decision: str
     at: int
     rows: Mapping[str, tuple[Rule, ...]]
     locate: Studies | None = None
-    may_locate: bool = True
     redact: bool = False
     reasons: tuple[str, ...] = ()
     basis: tuple[str, ...] = ()

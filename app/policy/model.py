@@ -24,7 +24,10 @@ class Requester:
     role: str = "system"
     client: str | None = None
     groups: frozenset[str] = frozenset()  # Group/…, CareTeam/… the requester belongs to at the instant of asking
-    ancestors: frozenset[str] = frozenset()  # for consent actors: organisations above the requester's
+    groups_until: int | None = None  # when that next changes
+    ancestors: frozenset[str] = (
+        frozenset()
+    )  # for consent actors: organisations above the requester's, or succeeded by it
     auth_time: int | None = None
     patient: str | None = None  # for the patient's own channel
     credential_until: int | None = None

@@ -83,7 +83,10 @@ def _first(reference: Mapping[str, Any], resolve: Callable[[str], str | None]) -
 
 
 def tree(entries: Iterable[Entry], key: str) -> frozenset[str]:
-    """The keys that count as the organisation `key`: itself, what it succeeds, its sites below, its trust above."""
+    """The keys that count as the organisation `key`: itself, what it succeeds, its sites below, its trust above.
+
+    What it succeeds brings its sites, but not the trust that was above it; a commissioning body is itself alone.
+    """
     listed = list(entries)
     by_key = {entry.key: entry for entry in listed}
     children: dict[str, set[str]] = {}
@@ -93,15 +96,30 @@ def tree(entries: Iterable[Entry], key: str) -> frozenset[str]:
             children.setdefault(entry.parent, set()).add(entry.key)
         if entry.successor:
             predecessors.setdefault(entry.successor, set()).add(entry.key)
+    if key in by_key and by_key[key].kinds & COMMISSIONERS:
+        return frozenset({key})
     start = {key} | _reach({key}, predecessors)
-    above = {ancestor for one in start for ancestor in _ancestors(by_key, one)}
     below = _reach(start, {k: children.get(k, set()) | predecessors.get(k, set()) for k in children | predecessors})
-    return frozenset(start | above | below)
+    return frozenset(start | below | set(_ancestors(by_key, key)))
 
 
 def ancestors(entries: Iterable[Entry], key: str) -> frozenset[str]:
-    """The organisations above `key`, nearest first in no order that matters; commissioners left out."""
-    return frozenset(_ancestors({entry.key: entry for entry in entries}, key))
+    """The organisations that a choice may name and mean `key`: those above it, and those that it succeeds with those
+    above them (a refusal of sharing with a trust is not undone by its merger). Commissioners are left out."""
+    listed = list(entries)
+    by_key = {entry.key: entry for entry in listed}
+    predecessors: dict[str, set[str]] = {}
+    for entry in listed:
+        if entry.successor:
+            predecessors.setdefault(entry.successor, set()).add(entry.key)
+    found: set[str] = set()
+    pending = {key}
+    while pending:
+        one = pending.pop()
+        more = (set(_ancestors(by_key, one)) | predecessors.get(one, set())) - found - {key}
+        found |= more
+        pending |= more
+    return frozenset(found)
 
 
 def _ancestors(by_key: Mapping[str, Entry], key: str) -> Iterator[str]:

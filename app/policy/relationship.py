@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -147,32 +147,48 @@ class Standing:
 
 
 def standing(
-    relationships: Iterable[Relationship], orgs: Names, names: Names, switches: Switches, at: int
+    relationships: Iterable[Relationship], orgs: Names, names: Mapping[str, int | None], switches: Switches, at: int
 ) -> Standing | None:
-    """The best of those that hold: the first rule of the table, then the one that lasts longest, then by name."""
+    """The best of those that hold: the first rule of the table, then the one that lasts longest, then by name. `names`
+    says of each of the requester's names until when it is theirs."""
     table = _ranked(switches)
     best: tuple[int, int | float, str, int] | None = None
     found: Standing | None = None
     for one in relationships:
         for rank, rule in table.get((one.kind, one.status), ()):
             if holds(rule, one, orgs, names, at):
-                span = window(rule, one)
-                until = span[1] if span else None
+                until = _until(rule, one, names)
                 order = (rank, float("-inf") if until is None else -until, one.source, -one.version)
                 if best is None or order < best:
                     best, found = order, Standing(one, rule.reason, until)
     return found
 
 
+def _until(rule: RelationshipRule, one: Relationship, names: Mapping[str, int | None]) -> int | None:
+    """When it stops: at the end of its window, or when the requester leaves the team through which it is theirs."""
+    span = window(rule, one)
+    end = span[1] if span else None
+    if not rule.member_required and one.orgs:
+        return end
+    left = [names[name] for name in one.members if name in names]
+    last = None if None in left else max((until for until in left if until is not None), default=None)
+    return min((moment for moment in (end, last) if moment is not None), default=None)
+
+
 def current_teams(
     relationships: Iterable[Relationship], orgs: Names, person: str, switches: Switches, at: int
-) -> Iterator[str]:
-    """The teams of the patient in which this person is now."""
+) -> dict[str, int | None]:
+    """The teams of the patient in which this person is now, and until when."""
+    found: dict[str, int | None] = {}
     for one in relationships:
-        if one.kind == "careteam" and any(
-            holds(rule, one, orgs, (person,), at) for _, rule in _ranked(switches).get((one.kind, one.status), ())
-        ):
-            yield one.source
+        if one.kind != "careteam":
+            continue
+        for _, rule in _ranked(switches).get((one.kind, one.status), ()):
+            if holds(rule, one, orgs, (person,), at):
+                until = _until(rule, one, {person: None})
+                known = found.get(one.source, 0)
+                found[one.source] = None if until is None or known is None else max(until, known)
+    return found
 
 
 # Why not ----------------------------------------------------------------------------------------------------------

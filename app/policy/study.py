@@ -17,7 +17,7 @@ from app.policy.organisation import questions
 
 Resolve = Callable[[str], str | None]
 
-STARTED = {"ImagingStudy": ("started",), "DiagnosticReport": ("effectiveDateTime", "issued")}
+STARTED = {"ImagingStudy": ("started",), "DiagnosticReport": ("effectiveDateTime",)}
 AUTHORS = {"ImagingStudy": ("interpreter",), "DiagnosticReport": ("performer", "resultsInterpreter")}
 RELATED = {
     "ImagingStudy": ("encounter", "basedOn", "procedureReference", "reasonReference"),

@@ -14,10 +14,11 @@ from app.fhir.outcome import Fault
 from app.fhir.query import AnyOf, Chain, Clause, Condition, Has, Param, Range, Reference, Text, Token, Typed, Value
 from app.fhir.registry import TYPES
 from app.policy.grant import Grant
+from app.policy.redaction import hides
 from app.storage.engine import Tx
 from app.storage.indexing import EXTERNAL, PATIENT_PARAMS, TEXT_SUFFIX, UID_PARAMS, WHEN, bare_uid
 from app.storage.keys import code_hash, pair_hash, param_number
-from app.storage.predicate import permits, visible
+from app.storage.predicate import locatable, permits, visible
 from app.storage.sql import FALSE, Sql, all_of, any_of, sql
 
 PATIENT = TYPES["Patient"].code
@@ -43,13 +44,19 @@ class Builder:
     def condition(self, type_name: str, condition: Condition, row: str) -> Sql:
         match condition:
             case Clause():
-                return self._clause(type_name, condition, row)
+                return self._shown(type_name, condition.param, row, self._clause(type_name, condition, row))
             case Chain():
-                return self._chain(type_name, condition, row)
+                return self._shown(type_name, condition.param, row, self._chain(type_name, condition, row))
             case Has():
                 return self._has(type_name, condition, row)
             case AnyOf(parts):
                 return any_of([self.condition(type_name, part, row) for part in parts])
+
+    def _shown(self, type_name: str, param: Param, row: str, holds: Sql) -> Sql:
+        """What a role is not shown it cannot search by either: such a condition holds of rows shown whole alone."""
+        if not (self.grant.redact and hides(type_name, param.name)):
+            return holds
+        return "((" + locatable(self.tx, self.grant, type_name, row) + ") AND (" + holds + "))"
 
     # Rows of an index table --------------------------------------------------------------------------------------
 
@@ -231,7 +238,7 @@ class Builder:
         reached = all_of(
             [
                 sql(f"{s}.type = {TYPES[has.type].code} AND NOT {s}.deleted"),
-                visible(self.tx, self.grant, has.type, s),
+                self._shown(has.type, has.param, s, visible(self.tx, self.grant, has.type, s)),
                 self.condition(has.type, has.rest, s),
             ]
         )

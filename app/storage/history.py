@@ -115,7 +115,7 @@ def _covers(tx: Tx, grant: Grant, name: str) -> Sql:
 
 def _locatable(tx: Tx, grant: Grant, types: list[str]) -> Sql:
     named = [name for name in types if name in ("ImagingStudy", "DiagnosticReport")]
-    if not named or (grant.may_locate and grant.locate is None):
+    if not named or (grant.locate is None):
         return sql("TRUE")
     case: Sql = sql("CASE r.type")
     for name in named:

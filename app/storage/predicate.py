@@ -39,9 +39,10 @@ from app.policy.predicate import (
 from app.policy.relationship import RelationshipRule
 from app.storage.engine import Tx
 from app.storage.keys import fact_mark, param_number
+from app.storage.projection import REPORT_NAMES
 from app.storage.sql import FALSE, TRUE, Sql, all_of, any_of, joined, sql
 
-NAMED_STUDY = param_number("DiagnosticReport.study")
+STUDY, STUDY_NUMBER = TYPES["ImagingStudy"].code, param_number("ImagingStudy.identifier")
 INNER = 500  # aliases of a scope's conditions begin here, apart from those of the search they stand in
 
 
@@ -95,8 +96,6 @@ def _slice(tx: Tx, grant: Grant, slice: Slice, type_name: str, row: str) -> Sql:
 
 def locatable(tx: Tx, grant: Grant, type_name: str, row: str) -> Sql:
     """The condition under which the row's endpoint may be shown; assumes that the row is visible."""
-    if not grant.may_locate:
-        return FALSE
     return TRUE if grant.locate is None else _studies(tx, grant.locate, type_name, row)
 
 
@@ -132,13 +131,22 @@ def _studies(tx: Tx, studies: Studies, type_name: str, row: str) -> Sql:
     own = _decided(tx, studies, row)
     if type_name != "DiagnosticReport":
         return own
-    # A report shows only if every study it names does; one that names none is judged by its own attributes.
+    # A report shows only if every study that a version of it names does; one that names none is judged by its own
+    # attributes. What is named by identifier may be several studies, or none that is here: then it does not show.
     names = (
-        f"SELECT 1 FROM reference n WHERE n.patient = {row}.patient AND n.rid = {row}.rid AND n.param = {NAMED_STUDY}"
+        f"SELECT 1 FROM reference n WHERE n.patient = {row}.patient AND n.rid = {row}.rid AND n.param = {REPORT_NAMES}"
     )
+    decided = _decided(tx, studies, "s")
+    by_id = "SELECT 1 FROM identity k JOIN resource s ON s.patient = k.patient AND s.rid = k.rid"
+    by_id += f" WHERE k.type = {STUDY} AND k.id = n.target AND NOT s.deleted AND "
+    by_number = "SELECT 1 FROM identifier m JOIN resource s ON s.patient = m.patient AND s.rid = m.rid"
+    by_number += f" WHERE m.param = {STUDY_NUMBER} AND m.value = n.target AND NOT s.deleted"
     hidden = (
-        f"EXISTS ({names} AND NOT EXISTS (SELECT 1 FROM identity k JOIN resource s ON s.patient = k.patient AND s.rid = k.rid"
-        f" WHERE k.type = n.target_type AND k.id = n.target AND NOT s.deleted AND " + _decided(tx, studies, "s") + "))"
+        f"EXISTS ({names} AND CASE WHEN n.target_type = {STUDY} THEN NOT EXISTS ({by_id}"
+        + decided
+        + f") ELSE NOT EXISTS ({by_number}) OR EXISTS ({by_number} AND NOT "
+        + decided
+        + ") END)"
     )
     return "(NOT " + hidden + f" AND (EXISTS ({names}) OR " + own + "))"
 

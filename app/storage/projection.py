@@ -4,7 +4,7 @@ relationships, identity groups, organisations. Never derived on the way of a req
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,16 @@ from app.fhir.index import Index
 from app.fhir.registry import TYPES
 from app.policy import directive, organisation
 from app.policy.care import compile_relationships
+from app.policy.coding import listed
 from app.policy.model import Relationship
-from app.policy.study import compile_study
+from app.policy.study import compile_study, identifiers
+from app.storage import persons
 from app.storage.engine import Tx
-from app.storage.indexing import when
+from app.storage.indexing import EXTERNAL, when
 from app.storage.keys import code_hash, facts_column, param_number, words
 
 if TYPE_CHECKING:
     from app.storage.resources import Stored
-
-INDETERMINATE, DECEASED, RESTRICTED = 1, 2, 4
 
 # Where a resource names its patient.
 PATIENT_ELEMENT = {
@@ -50,8 +50,14 @@ OWNER_ELEMENT = {
     "PractitionerRole": "organization",
 }
 
-RELATING = ("EpisodeOfCare", "Appointment", "CareTeam", "ServiceRequest")
+RELATING = ("EpisodeOfCare", "Appointment", "CareTeam", "Group", "ServiceRequest")
+GROUPING = ("careteam", "group")  # kinds of relationship in which a requester has a place, whoever the patient is
 STUDIES = ("ImagingStudy", "DiagnosticReport")
+
+# Rows of the reference table that serve no search: whom a Consent names, at any depth; and which studies any version of
+# a report has named (one named by identifier, or elsewhere, has target_type EXTERNAL).
+CONSENT_NAMES = param_number("Consent:names")
+REPORT_NAMES = param_number("DiagnosticReport:names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Derived:
     marks: str | None
     directive: str | None = None
     relationships: tuple[Relationship, ...] = ()
+    names: tuple[tuple[int, int, str], ...] = ()  # (param, target type, target): rows of the reference table
 
 
 def read(
@@ -76,15 +83,45 @@ def read(
     marks: str | None = None
     body: str | None = None
     relationships: tuple[Relationship, ...] = ()
+    names: set[tuple[int, int, str]] = set()
     owner = owner_of(tx, resource, writer)
     if type_name in STUDIES:
         study = compile_study(resource, resolve, writer, tx.zone)
         marks = facts_column(study)
+        if type_name == "DiagnosticReport":
+            names = {*_studies_named(resource), *_ever_named(tx, rid)}
     elif type_name == "Consent":
-        body = orjson.dumps(directive.compile_consent(resource, resolve, tx.zone).as_json()).decode()
+
+        def noting(asked: str) -> str | None:
+            kind, _, rest = asked.partition("/")
+            if kind in TYPES:
+                names.add((CONSENT_NAMES, TYPES[kind].code, rest))
+            return resolve(asked)
+
+        body = orjson.dumps(directive.compile_consent(resource, noting, tx.zone).as_json()).decode()
     elif type_name in RELATING:
         relationships = tuple(compile_relationships(resource, resolve, tx.zone))
-    return Derived(patient, owner, status, when(type_name, extracted), marks, body, relationships)
+    return Derived(patient, owner, status, when(type_name, extracted), marks, body, relationships, tuple(sorted(names)))
+
+
+def _studies_named(report: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+    """The studies that a report names, as rows: by reference, by identifier, or in a way that leads nowhere."""
+    for one in listed(report.get("imagingStudy")):
+        text = one.get("reference") if isinstance(one, dict) else None
+        kind, _, rest = (text if isinstance(text, str) else "").partition("/")
+        value = (one.get("identifier") or {}).get("value") if isinstance(one, dict) else None
+        if kind == "ImagingStudy":
+            yield REPORT_NAMES, TYPES[kind].code, rest.split("/")[0]
+        else:
+            yield REPORT_NAMES, EXTERNAL, value if isinstance(value, str) and not text else f"?{text}"
+
+
+def _ever_named(tx: Tx, rid: int) -> Iterator[tuple[int, int, str]]:
+    """The studies that the versions in store of a report name: what one of them says must not show where it could not."""
+    for table in ("resource", "history"):
+        for (content,) in tx.rows(f"SELECT content FROM {table} WHERE rid = ?", rid):
+            if content:
+                yield from _studies_named(orjson.loads(content))
 
 
 def owner_of(tx: Tx, resource: dict[str, Any], writer: str | None) -> str | None:
@@ -115,6 +152,9 @@ def _patient(tx: Tx, resource: dict[str, Any], type_name: str) -> int:
         names = [p.get("actor") for p in resource.get("participant") or () if isinstance(p, dict)]
     for name in names:
         text = name.get("reference") if isinstance(name, dict) else None
+        if text is None and isinstance(name, dict):
+            found = (resolver(tx)(one) for one in identifiers({"identifier": name.get("identifier")}))
+            text = next((one for one in found if one), None)
         if isinstance(text, str) and text.startswith("Patient/"):
             row = tx.one(
                 "SELECT rid FROM identity WHERE type = ? AND id = ?", TYPES["Patient"].code, text.split("/")[1]
@@ -184,17 +224,17 @@ def _by_identifier(tx: Tx, text: str) -> str | None:
     system, _, value = text.partition("|")
     if key := organisation.key_from(system, value):
         return key
-    row = tx.one(
-        "SELECT r.type, r.id FROM identifier x JOIN resource r ON r.patient = x.patient AND r.rid = x.rid"
+    rows = tx.rows(
+        "SELECT DISTINCT r.type, r.id FROM identifier x JOIN resource r ON r.patient = x.patient AND r.rid = x.rid"
         " WHERE x.value = ? AND x.system = ? AND x.param IN (?, ?, ?) AND NOT r.deleted",
         value,
         code_hash(system),
         *(param_number(f"{name}.identifier") for name in ("Organization", "Practitioner", "Patient")),
     )
-    if row is None:
+    if len(rows) != 1:  # what two carry names neither
         return None
-    name = next(name for name, definition in TYPES.items() if definition.code == row[0])
-    return _resolve(tx, f"{name}/{row[1]}")
+    name = next(name for name, definition in TYPES.items() if definition.code == rows[0][0])
+    return _resolve(tx, f"{name}/{rows[0][1]}")
 
 
 def write(tx: Tx, now: Stored, resource: dict[str, Any], derived: Derived, moved_from: int | None) -> None:
@@ -203,7 +243,7 @@ def write(tx: Tx, now: Stored, resource: dict[str, Any], derived: Derived, moved
     if moved_from is not None:
         _clear(tx, now.type, moved_from, now.rid)
     if now.type == "Patient":
-        _person(tx, now, resource)
+        persons.written(tx, now, resource)
     elif now.type == "Organization":
         _organisation_row(tx, now, resource)
     elif now.type == "Consent" and derived.directive is not None:
@@ -212,21 +252,35 @@ def write(tx: Tx, now: Stored, resource: dict[str, Any], derived: Derived, moved
                 "INSERT INTO directive (patient, rid, id, version, body) VALUES (?, ?, ?, ?, ?)",
                 [(now.patient, now.rid, now.id, now.version, derived.directive)],
             )
-    elif now.type in RELATING and now.patient:
+    elif now.type in RELATING:
         tx.many(
             "INSERT INTO relationship (patient, rid, source, version, kind, status, org, members, low, high)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (now.patient, now.rid, now.ref, now.version, r.kind, r.status, org, words(r.members), r.start, r.end)
                 for r in derived.relationships
+                if now.patient or r.kind in GROUPING
                 for org in (sorted(r.orgs) or [""])
             ],
         )
+    _name(tx, now, derived.names)
+
+
+def _name(tx: Tx, now: Stored, names: Iterable[tuple[int, int, str]]) -> None:
+    tx.many(
+        "INSERT INTO reference (patient, rid, param, target_type, target) VALUES (?, ?, ?, ?, ?)",
+        [(now.patient, now.rid, *one) for one in names],
+    )
 
 
 def remove(tx: Tx, gone: Stored) -> None:
-    """Take away the rows that policy reads of a resource that was deleted."""
+    """Take away the rows that policy reads of a resource that was deleted, but for what decides who may learn of that."""
+    tx.memory.clear()
     _clear(tx, gone.type, gone.patient, gone.rid)
+    if gone.type == "DiagnosticReport":
+        _name(tx, gone, set(_ever_named(tx, gone.rid)))
+    if gone.type == "Patient" and (row := tx.one("SELECT grp FROM person WHERE patient = ?", gone.rid)):
+        persons.regroup(tx, persons.members(tx, row[0]))
     if gone.type == "Organization":
         tx.many("DELETE FROM organisation WHERE rid = ?", [(gone.rid,)])
         bump(tx, "organisation")
@@ -257,106 +311,6 @@ def _organisation_row(tx: Tx, now: Stored, resource: dict[str, Any]) -> None:
     bump(tx, "organisation")
 
 
-# Identity groups -------------------------------------------------------------------------------------------------
-
-
-def _person(tx: Tx, now: Stored, resource: dict[str, Any]) -> None:
-    flags = (DECEASED if _deceased(resource) else 0) | (RESTRICTED if _restricted(resource) else 0)
-    row = tx.one("SELECT grp FROM person WHERE patient = ?", now.rid)
-    links = _links(resource)
-    tx.run(
-        "INSERT INTO person (patient, id, grp, flags) VALUES (?, ?, ?, ?) ON CONFLICT (patient) DO UPDATE SET flags = excluded.flags",
-        now.rid,
-        now.id,
-        row[0] if row else now.rid,
-        flags,
-    )
-    pointed_at = tx.rows(
-        "SELECT patient FROM reference WHERE target = ? AND target_type = ? AND param = ?",
-        now.id,
-        TYPES["Patient"].code,
-        param_number("Patient.link"),
-    )
-    grouped = row is not None and len(tx.rows("SELECT 1 FROM person WHERE grp = ?", row[0])) > 1
-    if links or pointed_at or grouped:
-        _regroup(tx, {now.rid} | {rid for (rid,) in pointed_at} | (_members(tx, row[0]) if row else set()))
-
-
-def _members(tx: Tx, group: int) -> set[int]:
-    return {rid for (rid,) in tx.rows("SELECT patient FROM person WHERE grp = ?", group)}
-
-
-def _regroup(tx: Tx, start: set[int]) -> None:
-    """Find again the groups of every patient that is or was linked with those in `start`."""
-    pending, seen, broken = set(start), set(), set()
-    edges: dict[int, set[int]] = {}
-    while pending:
-        rid = pending.pop()
-        seen.add(rid)
-        replaced_by, faulty = _edges(tx, rid)
-        edges.setdefault(rid, set()).update(replaced_by["out"])
-        for other in replaced_by["in"]:
-            edges.setdefault(other, set()).add(rid)
-        broken |= {rid} if faulty else set()
-        pending |= (replaced_by["out"] | replaced_by["in"] | replaced_by["back"]) - seen
-    for group in organisation.components(edges):
-        faulty = bool(group & broken) or organisation.has_cycle({rid: edges.get(rid, set()) for rid in group})
-        leader = min(group)
-        for rid in group:
-            tx.run(
-                "UPDATE person SET grp = ?, flags = (flags - (flags & 1)) + ? WHERE patient = ?",
-                leader,
-                INDETERMINATE if faulty else 0,
-                rid,
-            )
-
-
-def _edges(tx: Tx, rid: int) -> tuple[dict[str, set[int]], bool]:
-    row = tx.one("SELECT content, id FROM resource WHERE patient = ? AND rid = ?", rid, rid)
-    resource = orjson.loads(row[0]) if row and row[0] else {}
-    found: dict[str, set[int]] = {"out": set(), "in": set(), "back": set()}
-    faulty = False
-    for kind, id in _links(resource):
-        target = tx.one("SELECT rid FROM identity WHERE type = ? AND id = ?", TYPES["Patient"].code, id)
-        if target is None:
-            faulty = True
-        else:
-            found["out" if kind == "replaced-by" else "in"].add(target[0])
-    if row:
-        found["back"] = {
-            other
-            for (other,) in tx.rows(
-                "SELECT patient FROM reference WHERE target = ? AND target_type = ? AND param = ?",
-                row[1],
-                TYPES["Patient"].code,
-                param_number("Patient.link"),
-            )
-            if (linked := tx.one("SELECT content FROM resource WHERE patient = ? AND rid = ?", other, other))
-            and linked[0]
-            and any(id == row[1] for _, id in _links(orjson.loads(linked[0])))
-        }
-    return found, faulty
-
-
-def _links(resource: dict[str, Any]) -> list[tuple[str, str]]:
-    """(type, id) of the links that join records: only replaced-by and replaces do."""
-    found = []
-    for link in resource.get("link") or ():
-        target = str((link.get("other") or {}).get("reference", "")) if isinstance(link, dict) else ""
-        if link.get("type") in ("replaced-by", "replaces"):
-            found.append((link["type"], target.removeprefix("Patient/").split("/")[0]))
-    return found
-
-
-def _deceased(resource: dict[str, Any]) -> bool:
-    return resource.get("deceasedBoolean") is True or "deceasedDateTime" in resource
-
-
-def _restricted(resource: dict[str, Any]) -> bool:
-    labels = (resource.get("meta") or {}).get("security") or ()
-    return any(isinstance(label, dict) and label.get("code") in ("R", "V") for label in labels)
-
-
 # What else must be derived again ---------------------------------------------------------------------------------
 
 
@@ -371,7 +325,8 @@ def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[int]:
                 TYPES["Patient"].code,
             )
         ]
-    if now.type in ("Organization", "PractitionerRole", "Endpoint"):
+    arrived = now.type in ("Practitioner", "Group", "CareTeam") and (not existing or now.deleted)
+    if arrived or now.type in ("Organization", "PractitionerRole", "Endpoint"):
         if now.type == "Endpoint" and not (existing and _owner_changed(tx, now)):
             return []
         return [

@@ -160,13 +160,15 @@ def delete(tx: Tx, grant: Grant, current: Stored) -> Stored:
     indexing.clear(tx, current.patient, current.rid)
     projection.remove(tx, gone)
     outbox.record(tx, gone, OP_CODES["DELETE"])
+    for rid in projection.dependents(tx, gone, existing=True):
+        _reindex(tx, rid)
     return gone
 
 
 def _put(tx: Tx, grant: Grant, current: Stored, resource: dict[str, Any], method: str, *, existing: bool) -> Stored:
     version, updated = current.version + 1, max(tx.at, current.updated + (1 if existing else 0))
     content = dump(stamped(resource, current.id, version, updated))
-    extracted = index.extract(resource)
+    extracted = index.extract(resource, zone=tx.zone)
     facts = projection.read(tx, resource, current.type, current.id, current.rid, grant.writer, extracted)
     op = OP_CODES[method]
     code = TYPES[current.type].code
@@ -214,7 +216,7 @@ def _reindex(tx: Tx, rid: int) -> None:
         return
     old = stored(row)
     resource = orjson.loads(old.content)
-    extracted = index.extract(resource)
+    extracted = index.extract(resource, zone=tx.zone)
     facts = projection.read(tx, resource, old.type, old.id, old.rid, old.owner, extracted)
     low, high = facts.when
     tx.run(

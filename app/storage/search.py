@@ -15,6 +15,7 @@ from app.fhir.outcome import Fault
 from app.fhir.query import Chain, Clause, Condition, Include, Query, Reference, Sort, Token, Typed
 from app.fhir.registry import TYPES
 from app.policy.grant import Grant
+from app.policy.redaction import hides
 from app.storage.conditions import Builder, is_identifier
 from app.storage.engine import Tx
 from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, WHEN
@@ -223,6 +224,8 @@ def _follow(tx: Tx, grant: Grant, include: Include, sources: list[Stored]) -> li
     endpoints = include.source in ("ImagingStudy", "DiagnosticReport") and include.param.name == "endpoint"
     if endpoints:
         sources = [source for source in sources if source.locatable]
+    if grant.redact and hides(include.source, include.param.name):
+        sources = [source for source in sources if source.locatable]
     if not sources:
         return []
     by_patient, patients = tx.in_list("x.patient", sorted({source.patient for source in sources}))
@@ -253,6 +256,8 @@ def _referring(tx: Tx, grant: Grant, include: Include, sources: list[Stored]) ->
         TYPES[sources[0].type].code,
         param_number(include.param.key),
     )
+    if grant.redact and hides(include.source, include.param.name):
+        statement = statement + " AND " + locatable(tx, grant, include.source, "t")
     return _rows(tx, grant, [include.source], statement)
 
 
