@@ -12,7 +12,7 @@ from app.access.enforcement import Enforcement
 from app.config import Settings
 from app.interactions import Services
 from app.policy.switches import Switches, load
-from app.rest import health, routes
+from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
 from app.smart.discovery import smart_configuration
 from app.smart.keys import KeyStore
@@ -40,6 +40,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(smart.blueprint(services, server, tokens))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
+    app.register_blueprint(openapi.blueprint(settings))
     cli.register(app)
     _measure(app)
     return app

@@ -5,26 +5,63 @@ Anything stated is implemented, anything implemented is stated.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from app.fhir.lossless import MAX_DEPTH
+from app.fhir.operations import OPERATIONS, Operation
+from app.fhir.patch import MOST_OPERATIONS
 from app.fhir.registry import TYPES, ResourceType, modifiers
+from app.fhir.search import MAX_PARAMETERS
+from app.fhir.search_names import MAX_DEPTH as CHAIN
+from app.fhir.search_results import MAX_COUNT, MAX_SORT
+from app.fhir.search_values import MAX_TOTAL, MAX_VALUES
+from app.fhir.structure import DEEPEST
 
 DATE = "2026-11-24"
 SOFTWARE = {"name": "Imaging registry", "version": "0.1.0"}
+
+# What is refused, and how. The figures are those of the code that refuses.
+LIMITS = (
+    "a request of more than {max_bytes} bytes: 413",
+    "content nested deeper than {depth} levels, elements deeper than {levels}: 413, 422",
+    "a batch or transaction of more than {max_entries} entries: 413",
+    "a patch of more than {operations} operations: 413",
+    "a search with more than {parameters} parameters, {values} values of one or {all_values} of all: 400",
+    "a chain or _has of more than {chain} references: 400",
+    "more than {sorts} keys of _sort: 400",
+    "pages have at most {count} entries: a larger _count is taken as that",
+    "pages have at most {included} included resources: what is over is left out, and an outcome entry says so",
+)
+FIGURES = {
+    "depth": MAX_DEPTH,
+    "levels": DEEPEST,
+    "operations": MOST_OPERATIONS,
+    "parameters": MAX_PARAMETERS,
+    "values": MAX_VALUES,
+    "all_values": MAX_TOTAL,
+    "chain": CHAIN,
+    "sorts": MAX_SORT,
+    "count": MAX_COUNT,
+}
+ALSO = (
+    "Searches are strict: what is not known is refused with 400 that names it, unless Prefer: handling=lenient drops it."
+    " Result parameters on every type: _count, _sort, _total, _summary, _elements, _include, _revinclude, :iterate."
+    " History takes _since and _count; with _since it is a feed in the order of commits."
+    " Conditional patch is supported like conditional update. Idempotency-Key on POST gives the first answer again for 24"
+    " hours; another request under the same key is refused with 422."
+)
 
 # The interactions of the table that the statement names by the same word.
 STATED = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 SMART_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
-def statement(base_url: str, *, max_bytes: int, max_entries: int) -> dict[str, Any]:
-    """What this server does. Limits are stated in its documentation."""
+def statement(base_url: str, limits: Mapping[str, int], *, strict: bool = True) -> dict[str, Any]:
+    """What this server does. `limits` are the figures of LIMITS that the caller sets; `strict` is whether references
+    must resolve."""
     origin = base_url.removesuffix("/fhir")
-    limits = (
-        f"Requests of more than {max_bytes} bytes and Bundles of more than {max_entries} entries are refused with 413;"
-        " chains are at most three references deep, pages have at most 500 matches and 1000 included resources."
-        " Searches are strict: what is not known is refused with 400, unless Prefer: handling=lenient."
-    )
+    operations = [_operation(one) for one in OPERATIONS.values() if "system" in one.levels]
     return {
         "resourceType": "CapabilityStatement",
         "id": "registry",
@@ -39,13 +76,26 @@ def statement(base_url: str, *, max_bytes: int, max_entries: int) -> dict[str, A
         "rest": [
             {
                 "mode": "server",
-                "documentation": limits,
+                "documentation": documentation(limits),
                 "security": _security(origin),
-                "resource": [_resource(definition) for definition in TYPES.values()],
+                "resource": [_resource(definition, strict) for definition in TYPES.values()],
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                **({"operation": operations} if operations else {}),
+                "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
             }
         ],
     }
+
+
+def documentation(limits: Mapping[str, int]) -> str:
+    """Every limit with what going beyond it meets, and what the statement has no element for."""
+    said = [text.format(**FIGURES, **limits) for text in LIMITS]
+    listed = "\n".join(f"- {text}" for text in said)
+    return f"{ALSO}\n\nLimits:\n\n{listed}"
+
+
+def _operation(one: Operation) -> dict[str, Any]:
+    return {"name": one.name, "definition": one.definition, "documentation": one.says}
 
 
 def _security(origin: str) -> dict[str, Any]:
@@ -71,7 +121,7 @@ def _security(origin: str) -> dict[str, Any]:
     }
 
 
-def _resource(definition: ResourceType) -> dict[str, Any]:
+def _resource(definition: ResourceType, strict: bool) -> dict[str, Any]:
     can = definition.interactions
     found: dict[str, Any] = {
         "type": definition.name,
@@ -83,6 +133,7 @@ def _resource(definition: ResourceType) -> dict[str, Any]:
         "conditionalRead": "full-support",
         "conditionalUpdate": "conditional-update" in can,
         "conditionalDelete": "single" if "conditional-delete" in can else "not-supported",
+        "referencePolicy": ["literal", "logical", *(("enforced",) if strict and "create" in can else ())],
     }
     if includes := list(definition.includes):
         found["searchInclude"] = includes
@@ -97,6 +148,8 @@ def _resource(definition: ResourceType) -> dict[str, Any]:
         }
         for param in definition.params.values()
     ]
+    if operations := [one for one in OPERATIONS.values() if one.levels != ("system",) and one.on(definition.name)]:
+        found["operation"] = [_operation(one) for one in operations]
     return found
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from app.fhir.elements import Element, Type, lookup
 from app.fhir.outcome import Fault
+from app.fhir.patch import MOST_OPERATIONS
 from app.fhir.patch_path import Node, Place, beside, inside, steps, walk
 
-MOST_OPERATIONS = 1000
 MOST_DEPTH = 20
 
 # operation: the parts it needs beside `type` and `path`. https://hl7.org/fhir/R4/fhirpatch.html#concept

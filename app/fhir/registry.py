@@ -78,15 +78,16 @@ class ResourceType:
 
 def modifiers(param: Param) -> tuple[str, ...]:
     """The modifiers that `param` takes."""
-    if param.name == "_lastUpdated":
+    if param.name == "_lastUpdated" or param.type == "AuditEvent":  # the audit has an index of its own
         return ()
     key = f"{param.kind}.{param.shape}"
     return MODIFIERS[key if key in MODIFIERS else param.kind]
 
 
 def followed(param: Param) -> tuple[str, ...]:
-    """The types held here to which a chain or an include along `param` may lead. A canonical is not followed."""
-    if param.kind != "reference" or param.shape == "canonical":
+    """The types held here to which a chain or an include along `param` may lead. A canonical is not followed, nor does
+    anything lead from the audit."""
+    if param.kind != "reference" or param.shape == "canonical" or param.type == "AuditEvent":
         return ()
     return tuple(name for name in TYPES if not param.targets or name in param.targets)
 

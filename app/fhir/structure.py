@@ -35,6 +35,8 @@ class Binding:
     targets: frozenset[str]
 
 
+# Marks of a list of codes that the models give in part ("final | +"), or as prose (MIME types).
+UNFINISHED = frozenset(("+", "mime"))
 NOTHING = Binding(frozenset(), frozenset())
 
 
@@ -49,6 +51,8 @@ def bindings(type_name: str) -> Mapping[str, Binding]:
     for key, field in fields.items():
         extra = field.json_schema_extra or {}
         codes, targets = extra.get("enum_values"), extra.get("enum_reference_types")
+        if codes and not UNFINISHED.isdisjoint(codes):
+            codes = None
         if codes or targets:
             found[field.alias or key] = Binding(frozenset(codes or ()), frozenset(targets or ()))
     return found

@@ -5,18 +5,12 @@ from __future__ import annotations
 from app.fhir.capability import statement as build
 from app.fhir.resource import dump
 from app.interactions import Answer, Services
+from app.storage.search import MOST_INCLUDED
 
 
 def statement(services: Services) -> Answer:
     """The CapabilityStatement, for anyone."""
-    return Answer(
-        200,
-        dump(
-            build(
-                services.settings.base_url,
-                max_bytes=services.settings.max_bytes,
-                max_entries=services.settings.max_entries,
-            )
-        ),
-        {"Cache-Control": "public, max-age=60"},
-    )
+    settings = services.settings
+    limits = {"max_bytes": settings.max_bytes, "max_entries": settings.max_entries, "included": MOST_INCLUDED}
+    said = build(settings.base_url, limits, strict=settings.references == "strict")
+    return Answer(200, dump(said), {"Cache-Control": "public, max-age=60"})

@@ -7,12 +7,14 @@ from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
 from app.interactions.presenting import content, versioned
 from app.interactions.read import gone, unknown
+from app.interactions.writing import allowed
 from app.storage import resources
 from app.storage.engine import Tx
 
 
 def vread(services: Services, asked: Asked, type_name: str, id: str, version: str) -> Answer:
     """One version. Raises Fault not-found, or deleted where the version is a deletion."""
+    allowed(type_name, "vread")
     return carry(services, asked, "vread", type_name, lambda tx: apply(services, tx, asked, type_name, id, version))
 
 

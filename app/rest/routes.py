@@ -33,7 +33,7 @@ from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
 
 # A type below a patient: any other word there, as in /Patient/1/_history, means something else.
-_ANY = f"any({', '.join(TYPES)})"
+_ANY = f"any({', '.join(name for name, one in TYPES.items() if one.compartment)})"
 
 Verify = Callable[[str], Subject | None]
 SmartConfiguration = Callable[[Settings], dict[str, Any]]
@@ -45,6 +45,8 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     most = services.settings.max_bytes
 
     def asked() -> Asked:
+        if request.view_args and request.view_args.get("id", "").startswith("$"):
+            raise Fault("not-supported", "no such operation here; see /fhir/metadata for those that there are")
         return negotiate.asked(request, authenticate(verify, request.headers))
 
     def pairs() -> list[tuple[str, str]]:
@@ -133,32 +135,34 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         given = [*pairs(), *_form(most)]
         return reply(search.search(services, asked(), _held(type_name), given, ("Patient", id)))
 
-    routes: tuple[tuple[str, str, Callable[..., Response]], ...] = (
-        ("GET", "/metadata", metadata),
-        ("GET", "/.well-known/smart-configuration", smart_configuration),
-        ("POST", "/", system),
-        ("POST", "", system),
-        ("GET", "/_history", system_history),
-        ("GET", "/<type_name>", type_get),
-        ("POST", "/<type_name>/_search", type_search),
-        ("POST", "/<type_name>", type_post),
-        ("PUT", "/<type_name>", type_put),
-        ("PATCH", "/<type_name>", type_patch),
-        ("DELETE", "/<type_name>", type_delete),
-        ("GET", "/<type_name>/_history", type_history),
-        ("POST", "/<type_name>/$validate", type_validate),
-        ("POST", "/<type_name>/<id>/$validate", type_validate),
-        ("GET", "/<type_name>/<id>", instance_get),
-        ("PUT", "/<type_name>/<id>", instance_put),
-        ("PATCH", "/<type_name>/<id>", instance_patch),
-        ("DELETE", "/<type_name>/<id>", instance_delete),
-        ("GET", "/<type_name>/<id>/_history", instance_history),
-        ("GET", "/<type_name>/<id>/_history/<version>", version_get),
-        ("GET", f"/Patient/<id>/<{_ANY}:type_name>", compartment),
-        ("POST", f"/Patient/<id>/<{_ANY}:type_name>/_search", compartment_search),
+    # method, address, interaction (https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, or $operation), view
+    routes: tuple[tuple[str, str, str, Callable[..., Response]], ...] = (
+        ("GET", "/metadata", "capabilities", metadata),
+        ("GET", "/.well-known/smart-configuration", "smart-configuration", smart_configuration),
+        ("POST", "/", "transaction", system),
+        ("POST", "", "transaction", system),
+        ("GET", "/_history", "history-system", system_history),
+        ("GET", "/<type_name>", "search-type", type_get),
+        ("POST", "/<type_name>/_search", "search-type", type_search),
+        ("POST", "/<type_name>", "create", type_post),
+        ("PUT", "/<type_name>", "conditional-update", type_put),
+        ("PATCH", "/<type_name>", "conditional-patch", type_patch),
+        ("DELETE", "/<type_name>", "conditional-delete", type_delete),
+        ("GET", "/<type_name>/_history", "history-type", type_history),
+        ("POST", "/<type_name>/$validate", "$validate", type_validate),
+        ("POST", "/<type_name>/<id>/$validate", "$validate", type_validate),
+        ("GET", "/<type_name>/<id>", "read", instance_get),
+        ("PUT", "/<type_name>/<id>", "update", instance_put),
+        ("PATCH", "/<type_name>/<id>", "patch", instance_patch),
+        ("DELETE", "/<type_name>/<id>", "delete", instance_delete),
+        ("GET", "/<type_name>/<id>/_history", "history-instance", instance_history),
+        ("GET", "/<type_name>/<id>/_history/<version>", "vread", version_get),
+        ("GET", f"/Patient/<id>/<{_ANY}:type_name>", "search-compartment", compartment),
+        ("POST", f"/Patient/<id>/<{_ANY}:type_name>/_search", "search-compartment", compartment_search),
     )
-    for method, address, view in routes:
-        fhir.add_url_rule(address, f"{view.__name__} {method} {address}".replace(".", "_"), view, methods=[method])
+    for method, address, interaction, view in routes:
+        name = f"{interaction} {method} {address}".replace(".", "_")
+        fhir.add_url_rule(address, name, view, methods=[method])
 
     @fhir.after_request
     def headers(response: Response) -> Response:

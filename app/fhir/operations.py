@@ -1,0 +1,39 @@
+"""The operations beyond the standard interactions, once: https://hl7.org/fhir/R4/operations.html
+
+Routes, CapabilityStatement and OpenAPI are held against this table by tests. To add one: a row here, a route in
+`rest/routes.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HL7 = "http://hl7.org/fhir/OperationDefinition/"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`levels`: system | type | instance. `types` () are all that are held. `definition` is a canonical URL."""
+
+    name: str
+    levels: tuple[str, ...]
+    definition: str
+    says: str
+    types: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("POST",)
+
+    def on(self, type_name: str) -> bool:
+        return not self.types or type_name in self.types
+
+
+OPERATIONS: dict[str, Operation] = {
+    one.name: one
+    for one in (
+        Operation(
+            "validate",
+            ("type", "instance"),
+            HL7 + "Resource-validate",
+            "Say everything that is wrong with a resource; nothing is stored.",
+        ),
+    )
+}
