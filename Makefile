@@ -27,8 +27,10 @@ lint: $(VENV)/.develop ## ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy app wsgi.py
 
-bench: $(VENV)/.develop ## the benchmarks
-	$(VENV)/bin/python -m benchmarks
+bench: $(VENV)/.develop ## the benchmarks, as in STUDIES=1000000 GROWTH=1 or PEER=hapi (benchmarks/README.md)
+	@$(VENV)/bin/python -m benchmarks $(if $(STUDIES),--studies $(STUDIES)) $(if $(PATIENTS),--patients $(PATIENTS)) \
+	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(DBURL),--dburl $(DBURL)) $(if $(ONLY),--only "$(ONLY)") \
+	$(if $(GROWTH),--growth) $(if $(PEER),--peer $(PEER)) $(if $(JSON),--json $(JSON))
 
 clean: ## remove what was installed and made here
 	rm -rf $(VENV) var

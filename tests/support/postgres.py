@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def shared(folder: Path, migrate: Callable[[str], None]) -> tuple[str, str]:
         return base, template_name
 
 
-def start(folder: Path) -> str:
+def start(folder: Path, settings: Mapping[str, str] = SETTINGS) -> str:
     """Make a cluster in `folder` and start it; the URL of its databases without a name."""
     place = binaries()
     assert place is not None
@@ -80,7 +80,7 @@ def start(folder: Path) -> str:
         folder.chmod(0o711)
     data, port = home / "data", free_port()
     _call(home, place / "initdb", "-D", data, "-A", "trust", "-U", "registry", "-E", "UTF8", "--locale=C.UTF-8")
-    options = {"port": str(port), "unix_socket_directories": str(home)} | SETTINGS
+    options = {"port": str(port), "unix_socket_directories": str(home)} | dict(settings)
     told = " ".join(f"-c {name}={value}" for name, value in options.items())
     _call(home, place / "pg_ctl", "-D", data, "-o", told, "-l", home / "log", "-w", "start")
     return f"postgresql+psycopg://registry@127.0.0.1:{port}/"

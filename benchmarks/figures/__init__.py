@@ -1,0 +1,1 @@
+"""One file for each figure; see `benchmarks/README.md` on how to add one."""

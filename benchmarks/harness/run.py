@@ -1,0 +1,217 @@
+"""One run: databases filled, servers started, every figure measured in turns with the yardstick, a row for each."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import site as sites
+from benchmarks.harness.cluster import cluster
+from benchmarks.harness.filling import fill
+from benchmarks.harness.load import Generator, Job, Took
+from benchmarks.harness.site import Site
+from benchmarks.harness.table import AFTER, FRESH, LOADED, MEASURED, Bench, Loaded, Row, judged, percentiles
+from benchmarks.harness.world import STUDIES_PER_PATIENT, World
+from benchmarks.harness.yardstick import NAME, bare
+from tests.support import postgres
+
+WARM_UP = 0.5
+GROWTH_MOST = 1.3  # p50 at the full size, as a multiple of p50 at the smallest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured. `seconds` of load for each figure, in `rounds` turns."""
+
+    patients: int
+    dburl: str = ""
+    seconds: float = 6.0
+    rounds: int = 3
+    only: tuple[str, ...] = ()
+    growth: tuple[int, ...] = ()  # further, smaller sizes, in patients
+    workers: int = 2
+    threads: int = 4
+
+    def wants(self, name: str) -> bool:
+        return not self.only or name in self.only
+
+
+@dataclass
+class Result:
+    rows: list[Row] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+Say = Callable[[str], None]
+
+
+class Databases:
+    """Where empty databases come from: the cluster of the run, or SQLite files."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self.folder, self.base, self.number = folder, base, 0
+
+    def empty(self) -> str:
+        if self.base:
+            return postgres.create_database(self.base)
+        self.number += 1
+        return f"sqlite:///{self.folder}/registry-{self.number}.db"
+
+
+@contextmanager
+def databases(folder: Path, dburl: str) -> Iterator[Databases]:
+    """`dburl` is "" for a new PostgreSQL cluster, "sqlite", or the address of a PostgreSQL whose role may make databases."""
+    if dburl.startswith("sqlite"):
+        yield Databases(folder, "")
+    elif dburl:
+        yield Databases(folder, dburl.rsplit("/", 1)[0] + "/")
+    elif postgres.binaries() is None:
+        raise SystemExit(
+            "no PostgreSQL server is installed; expected one (apt-get install postgresql), or --dburl sqlite"
+        )
+    else:
+        with cluster(folder) as base:
+            yield Databases(folder, base)
+
+
+def run(plan: Plan, folder: Path, say: Say) -> Result:
+    """Every figure that the plan wants. `folder` is empty, on a disk, and everything is gone from it afterwards."""
+    result, began = Result(), time.monotonic()
+    with ExitStack() as stack:
+        made = stack.enter_context(databases(folder, plan.dburl))
+        running: dict[int, Site] = {}
+        for patients in sorted({plan.patients, *plan.growth}):
+            running[patients] = _filled(stack, plan, folder, made, World(patients), result, say)
+        generator = stack.enter_context(_generator())
+        yardstick = stack.enter_context(sites.bare(folder / "bare", plan.workers, plan.threads))
+        full = running[plan.patients]
+
+        def measure(when: str) -> None:
+            for one in MEASURED.values():
+                if one.when == when and plan.wants(one.name):
+                    say(one.name)
+                    place = folder / f"figure-{len(result.rows)}"
+                    place.mkdir()
+                    try:
+                        found = one.measure(Bench(full, place, generator, plan.seconds, made.empty))
+                        rows = [found] if isinstance(found, Row) else list(found)
+                    except Exception as error:  # the other figures are worth having still
+                        rows = [Row(one.name, one.what, fault=f"{type(error).__name__}: {error}")]
+                    result.rows += [judged(row, one.target) for row in rows]
+
+        measure(FRESH)
+        result.rows += _under_load(plan, running, yardstick.address, generator, say)
+        measure(AFTER)
+    result.facts["seconds"] = round(time.monotonic() - began, 1)
+    return result
+
+
+@contextmanager
+def _generator() -> Iterator[Generator]:
+    made = Generator()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _filled(
+    stack: ExitStack, plan: Plan, folder: Path, made: Databases, world: World, result: Result, say: Say
+) -> Site:
+    url = made.empty()
+    last = [time.monotonic()]
+
+    def progress(done: int, total: int) -> None:
+        if time.monotonic() - last[0] > 5:
+            last[0] = time.monotonic()
+            say(f"filling: {done:,} of {total:,} resources")
+
+    say(f"filling: {world.studies:,} studies of {world.patients:,} patients")
+    seconds = fill(url, world, progress)
+    rate = world.resources() / seconds
+    result.facts[f"filled {world.studies}"] = {"resources": world.resources(), "seconds": round(seconds, 1)}
+    say(f"filled: {world.resources():,} resources in {seconds:.0f} s, {rate:,.0f}/s, indexes and statistics included")
+    return stack.enter_context(sites.site(folder / f"site-{world.patients}", url, world, plan.workers, plan.threads))
+
+
+def _under_load(plan: Plan, running: dict[int, Site], yardstick: str, generator: Generator, say: Say) -> list[Row]:
+    """All figures under load, in turns: each round goes once through all of them and through the yardstick."""
+    wanted = [one for one in LOADED.values() if plan.wants(one.name)]
+    if not wanted and not plan.wants(NAME):
+        return []
+    full = running[plan.patients]
+    seconds = plan.seconds / plan.rounds
+    base: list[Took] = []
+    took: dict[tuple[str, int], list[Took]] = {}
+    for number in range(plan.rounds):
+        say(f"load: round {number + 1} of {plan.rounds}")
+        base.append(generator.run(Job(yardstick, bare, (full.world, {}), 8, seconds, WARM_UP)))
+        for one in wanted:
+            for patients, site in running.items():
+                if patients == plan.patients or one.grows:
+                    job = Job(site.address, one.make, (site.world, site.tokens), one.connections, seconds, WARM_UP)
+                    runs = took.setdefault((one.name, patients), [])
+                    if not any(run.faults for run in runs):
+                        runs.append(generator.run(job))
+    rows = [_row(Loaded(NAME, "a Flask route with nothing behind it", bare), base, base)]
+    for one in wanted:
+        row = _row(one, took[one.name, plan.patients], base)
+        if one.after is not None and not row.fault:
+            row.notes |= one.after(full)
+        judged(row, one.target)
+        rows.append(row)
+    sound = [one for row, one in zip(rows[1:], wanted, strict=True) if one.grows and not row.fault]
+    rows += [_growth(one, took, running) for one in sound if len(running) > 1]
+    return rows
+
+
+def _row(one: Loaded, runs: Sequence[Took], base: Sequence[Took]) -> Row:
+    if faults := [fault for run in runs for fault in run.faults]:
+        return Row(one.name, one.what, fault=faults[0])
+    rates = [len(run.times) / run.seconds for run in runs]
+    shares = [rate / (len(bare.times) / bare.seconds) for rate, bare in zip(rates, base, strict=True)]
+    p50, p95, p99 = percentiles([time for run in runs for time in run.times])
+    number = sum(len(run.times) for run in runs)
+    return Row(
+        one.name,
+        one.what,
+        rate=round(number / sum(run.seconds for run in runs), 1),
+        p50=round(p50, 3),
+        p95=round(p95, 3),
+        p99=round(p99, 3),
+        share=round(statistics.median(shares), 4),
+        number=number,
+        notes={
+            "connections": one.connections,
+            "checked": sum(run.checked for run in runs),
+            "rates": [round(rate) for rate in rates],
+        },
+    )
+
+
+def _growth(one: Loaded, took: dict[tuple[str, int], list[Took]], running: dict[int, Site]) -> Row:
+    """How p50 grows from the smallest size to the full one: the median of the rounds' own ratios."""
+    sizes = sorted(running)
+    middles = {size: [percentiles(run.times)[0] for run in took[one.name, size]] for size in sizes}
+    ratios = {
+        size: statistics.median(there / here for here, there in zip(middles[sizes[0]], middles[size], strict=True))
+        for size in sizes
+    }
+    row = Row(
+        f"growth: {one.name}",
+        f"p50 at {sizes[-1] * STUDIES_PER_PATIENT:,} studies ÷ p50 at {sizes[0] * STUDIES_PER_PATIENT:,}",
+        value=round(ratios[sizes[-1]], 3),
+        unit="×",
+        target=f"≤ {GROWTH_MOST} ×",
+        notes={
+            "p50": {str(size * STUDIES_PER_PATIENT): round(statistics.median(middles[size]), 3) for size in sizes},
+            "ratio": {str(size * STUDIES_PER_PATIENT): round(ratios[size], 3) for size in sizes},
+        },
+    )
+    row.met = row.value is not None and row.value <= GROWTH_MOST
+    return row

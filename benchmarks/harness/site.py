@@ -1,0 +1,109 @@
+"""A running registry on a filled database, and the tokens of those who ask it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import create_app
+from app.config import Settings
+from app.storage import oauth
+from app.storage.oauth import Client
+from benchmarks.harness.world import ASKER, MAKERS, REGION, WARD, World
+from tests.support.postgres import free_port
+from tests.support.server import Running
+
+EPR = "system/Patient.cruds system/EpisodeOfCare.cruds system/ImagingStudy.rs system/Endpoint.rs system/Organization.rs"
+ARCHIVE = "system/ImagingStudy.cruds system/Endpoint.cruds system/Patient.rs system/Organization.rs"
+ALL = "system/*.cruds"
+# Who asks: kind, organisation, scope, purpose.
+CALLERS = {
+    "asker": ("backend", ASKER, EPR, "TREAT"),
+    "ward": ("backend", WARD, EPR, "TREAT"),
+    "archive": ("archive", MAKERS[0], ARCHIVE, "TREAT"),
+    "steward": ("steward", REGION, ALL, None),
+}
+TOKEN_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a figure measures. `started` is how many seconds the server took to be ready."""
+
+    world: World
+    url: str
+    server: Running
+    tokens: dict[str, str]
+    started: float
+    workers: int
+    threads: int
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+    @property
+    def process(self) -> int:
+        assert self.server.process is not None
+        return self.server.process.pid
+
+
+@contextmanager
+def site(folder: Path, url: str, world: World, workers: int, threads: int) -> Iterator[Site]:
+    """The registry as `make run` starts it, on the database at `url`; stopped at the end."""
+    folder.mkdir(exist_ok=True)
+    server = Running(
+        folder,
+        REGISTRY_DATABASE_URL=url,
+        REGISTRY_DEMO_DATA="0",
+        REGISTRY_WORKERS=str(workers),
+        REGISTRY_THREADS=str(threads),
+        REGISTRY_NOTIFY="off",
+    )
+    settings = Settings(
+        database_url=url, keys_dir=f"{folder}/keys", base_url=f"{server.address}/fhir", log_level="error"
+    )
+    tokens = _tokens(settings)
+    try:
+        yield Site(world, url, server, tokens, server.start(), workers, threads)
+    finally:
+        server.close()
+
+
+def _tokens(settings: Settings) -> dict[str, str]:
+    app = create_app(settings)
+    services, found = app.extensions["services"], {}
+    for name, (kind, ods, scope, purpose) in CALLERS.items():
+        client = Client(f"bench-{name}", name, kind, f"ods:{ods}", scope, "system", purpose, jwks='{"keys": []}')
+        services.store.retry(lambda tx, client=client: oauth.add(tx, client))
+        found[name] = app.extensions["tokens"].mint(client, scope, TOKEN_SECONDS)
+    services.store.close()
+    return found
+
+
+@contextmanager
+def bare(folder: Path, workers: int, threads: int) -> Iterator[Running]:
+    """The web framework alone, served the same way."""
+    folder.mkdir(exist_ok=True)
+    port = free_port()
+    server = Running(folder, (sys.executable, "-m", "benchmarks.harness.bare", str(port), str(workers), str(threads)))
+    server.port = port
+    server.start()
+    process = server.process
+    assert process is not None
+    try:
+        yield server
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
