@@ -13,6 +13,7 @@ from typing import Any
 
 from app.access import information, permissions
 from app.access.narrowing import admits
+from app.access.reasoning import note, reasoned
 from app.access.scopes import authorize, ceiling
 from app.access.subject import Subject
 from app.fhir.outcome import Fault
@@ -28,6 +29,7 @@ from app.policy.grant import (
     Grant,
     OwnedBy,
     Population,
+    Reasoned,
     Rows,
     Rule,
     Studies,
@@ -37,6 +39,7 @@ from app.policy.model import Relationship, Request, Requester
 from app.policy.predicate import FALSE
 from app.policy.relationship import RULES
 from app.policy.switches import Switches
+from app.storage import audit
 from app.storage.engine import Tx
 from app.storage.projection import owner_of
 from app.storage.resources import Stored
@@ -131,7 +134,7 @@ class Enforcement:
         self, tx: Tx, subject: Subject, interaction: str, type_name: str, query: Query | None, id: str | None
     ) -> Grant:
         if subject.kind == "steward" and self.reads_all:
-            return self._everything(tx, subject)
+            return note(tx, self._everything(tx, subject))
         if type_name in permissions.PRIVACY_TYPES and not (
             permissions.reads_privacy(subject) or permissions.may_write(subject, type_name)
         ):
@@ -139,7 +142,7 @@ class Enforcement:
                 "forbidden", f"{type_name} is read by the privacy role alone; expected a client or user of that role"
             )
         if interaction in WRITES:
-            return self._for_writing(tx, subject, type_name, query)
+            return note(tx, self._for_writing(tx, subject, type_name, query))
         requester = self.requester(tx, subject)
         if subject.role == "clerical" and query is not None:
             self._sorts_by_what_it_sees(query)
@@ -147,19 +150,25 @@ class Enforcement:
         if names is not None:
             known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
             seen = self._view(subject, requester, known, None, tx.at)
+            grant = self._grant(tx, subject, requester, seen)
             if TYPES[type_name].visibility == "study":
                 self._openly(seen)
-            return self._grant(subject, requester, seen, tx.at)
+            return grant
         if id is not None and TYPES[type_name].visibility != "endpoint":
-            known = information.of_resource(tx, type_name, id, sorted(requester.tree), requester.practitioner)
-            return self._grant(subject, requester, self._view(subject, requester, known, None, tx.at), tx.at)
+            tree = sorted(requester.tree)
+            if type_name == "AuditEvent":  # no resource of its own: it is about the patient that its row names
+                about = information.Names(ids=audit.about(tx, id))
+                known = information.of_names(tx, about, tree, requester.practitioner)
+            else:
+                known = information.of_resource(tx, type_name, id, tree, requester.practitioner)
+            return self._grant(tx, subject, requester, self._view(subject, requester, known, None, tx.at))
         kinds = information.touched(query) if query else frozenset({type_name} if id else TYPES)
         if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
             seen = self._view(subject, requester, information.Known(), None, tx.at)
-            return self._grant(subject, requester, seen, tx.at)
+            return self._grant(tx, subject, requester, seen)
         population = Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), tx.at)
         known = information.of_population(tx, population, requester.groups, self.switches.opt_out_binds_origin)
-        return self._grant(subject, requester, self._view(subject, requester, known, population, tx.at), tx.at)
+        return self._grant(tx, subject, requester, self._view(subject, requester, known, population, tx.at))
 
     def _view(
         self,
@@ -202,7 +211,8 @@ class Enforcement:
         if not any(one.related for one in seen.judged):
             raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
 
-    def _grant(self, subject: Subject, requester: Requester, seen: View, at: int) -> Grant:
+    def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View) -> Grant:
+        at = tx.at
         shown = seen.studies()
         located = self._view(subject, requester, seen.known, seen.population, at, "locate").studies()
         judged = tuple(zip(seen.known.groups, seen.judged, strict=True))
@@ -211,24 +221,36 @@ class Enforcement:
         about: tuple[Rule, ...] = (About(related),) if related else ()
         if seen.population is not None:
             about = (*about, AboutPopulation(seen.population, shown.apart))
-        decisions = [decision for one in seen.judged for _, decision in one.cases if decision.permitted]
         left = [one for one in (*seen.judged, seen.otherwise, seen.ordinary) if one is not None]
         permits = [decision for one in left for _, decision in one.cases if decision.permitted]
-        reasons = [reason for one in seen.judged for _, decision in one.cases for reason in decision.reasons]
-        return Grant(
-            decision=str(uuid.uuid4()),
-            at=at,
-            rows=self._rows(subject, tree, about, shown, located),
-            locate=None if located == shown else located,
-            redact=seen.otherwise.redact,
-            reasons=tuple(dict.fromkeys(reasons)),
-            basis=tuple(dict.fromkeys(item for decision in decisions for item in decision.basis)),
-            obligations=tuple(dict.fromkeys(["AUDIT", *(o for d in decisions for o in d.obligations)])),
-            until=min((d.expires for d in permits if d.expires is not None), default=None),
-            policy=self.switches.hash,
-            purpose=subject.purpose,
-            patients=seen.known.records,
-            writer=subject.organisation,
+        because = {
+            seen.known.records[rid]: said for group, one in judged for said in (reasoned(one),) for rid in group.rids
+        }
+        others = seen.population is not None
+
+        def reason(rids: tuple[int, ...]) -> dict[int, tuple[str, Reasoned]]:
+            known = information.of_patients(tx, rids, sorted(requester.tree), requester.practitioner)
+            found = self._view(subject, requester, known, None, at)
+            said = zip(known.groups, map(reasoned, found.judged), strict=True)
+            return {rid: (known.records[rid], one) for group, one in said for rid in group.rids}
+
+        return note(
+            tx,
+            Grant(
+                decision=str(uuid.uuid4()),
+                at=at,
+                rows=self._rows(subject, tree, about, shown, located),
+                locate=None if located == shown else located,
+                redact=seen.otherwise.redact,
+                until=min((d.expires for d in permits if d.expires is not None), default=None),
+                reasons=reasoned(seen.otherwise).reasons,
+                policy=self.switches.hash,
+                purpose=subject.purpose,
+                patients=seen.known.records,
+                writer=subject.organisation,
+                reasoned=because,
+                reason=reason if others else None,
+            ),
         )
 
     def _rows(
@@ -306,7 +328,7 @@ class Enforcement:
         slices = ceiling(subject, type_name, interaction).get(type_name)
         if slices is not None and not admits(tx, slices, resource):
             raise Fault("forbidden", f"the token's scopes do not reach this {type_name}; expected one that they name")
-        grant = self._for_writing(tx, subject, type_name, None)
+        grant = note(tx, self._for_writing(tx, subject, type_name, None))
         if subject.kind == "steward":
             return grant
         tree = self.requester(tx, subject).tree

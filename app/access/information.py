@@ -120,6 +120,12 @@ def of_names(tx: Tx, names: Names, tree: Sequence[str], practitioner: str | None
     return _gather(tx, joined(" UNION ", parts), tree, practitioner)
 
 
+def of_patients(tx: Tx, rids: Sequence[int], tree: Sequence[str], practitioner: str | None) -> Known:
+    """The facts of the patients with these rids."""
+    text, param = tx.in_list("p.patient", rids)
+    return _gather(tx, sql(f"SELECT p.patient FROM person p WHERE {text}", param), tree, practitioner)
+
+
 def of_resource(tx: Tx, type_name: str, id: str, tree: Sequence[str], practitioner: str | None) -> Known:
     """The facts of the patient that a resource is about."""
     start = sql("SELECT i.patient FROM identity i WHERE i.type = ? AND i.id = ?", TYPES[type_name].code, id)

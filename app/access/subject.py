@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Subject:
     """`kind`: app | backend | archive | steward | user. `organisation` is a key (`ods:RXB`); `practitioner` and
-    `patient` are references; instants in microseconds UTC."""
+    `patient` are references; instants in microseconds UTC. `decision_point`: a trusted enforcement point, which may ask
+    about others. `token` is the token's id (jti), `address` where the request came from; both for the audit alone."""
 
     client_id: str
     kind: str
@@ -21,6 +22,8 @@ class Subject:
     auth_time: int | None = None
     expires: int | None = None
     decision_point: bool = False
+    token: str | None = None
+    address: str = ""
 
     @property
     def ods(self) -> str | None:

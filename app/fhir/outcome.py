@@ -69,6 +69,7 @@ class Fault(Exception):
     detail: str | None = None
     issues: tuple[Issue, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    recorded: bool = False  # in the audit, so that no edge records it again
 
     def __post_init__(self) -> None:
         super().__init__(self.text)
@@ -89,7 +90,7 @@ class Fault(Exception):
             Issue(i.code, i.text, f"{place}.{i.expression}" if i.expression else place, i.severity, i.detail)
             for i in self.issues
         )
-        return Fault(self.kind, self.text, self.expression, self.detail, moved, self.headers)
+        return Fault(self.kind, self.text, self.expression, self.detail, moved, self.headers, self.recorded)
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from app.access import audit
+from app.access.reasoning import noted
 from app.fhir.outcome import Fault
 from app.interactions import Asked, Services
+from app.policy.grant import Grant
 from app.storage.engine import Tx
 
 T = TypeVar("T")
@@ -16,31 +18,58 @@ T = TypeVar("T")
 def carry(
     services: Services, asked: Asked, interaction: str, type_name: str, work: Callable[[Tx], T], query: str = ""
 ) -> T:
-    """Run `work` in a transaction that the database may ask to have run again. What it refuses is recorded too."""
+    """Run `work` in a transaction that the database may ask to have run again. What it refuses is recorded too, with
+    what was decided on the way to the refusal."""
+    decided: Grant | None = None
+
+    def attempt(tx: Tx) -> T:
+        nonlocal decided
+        try:
+            return work(tx)
+        except Fault:
+            decided = noted(tx)
+            raise
+
     try:
-        return services.store.retry(work)
+        return services.store.retry(attempt)
     except Fault as fault:
-        record_refusal(services, asked, interaction, type_name, fault, query)
+        record_refusal(services, asked, interaction, type_name, fault, query, decided)
         raise
 
 
 def record_refusal(
-    services: Services, asked: Asked, interaction: str, type_name: str, fault: Fault, query: str = ""
+    services: Services,
+    asked: Asked,
+    interaction: str,
+    type_name: str,
+    fault: Fault,
+    query: str = "",
+    decided: Grant | None = None,
 ) -> None:
     """The record of a request that was not granted, as full as that of one that was."""
-    services.store.retry(lambda tx: refused(tx, asked, interaction, type_name, fault, query))
+    services.store.retry(lambda tx: refused(tx, asked, interaction, type_name, fault, query, decided))
 
 
-def refused(tx: Tx, asked: Asked, interaction: str, type_name: str, fault: Fault, query: str = "") -> None:
+def refused(
+    tx: Tx,
+    asked: Asked,
+    interaction: str,
+    type_name: str,
+    fault: Fault,
+    query: str = "",
+    decided: Grant | None = None,
+) -> None:
     """The same inside a transaction that is open already."""
     audit.record(
         tx,
         asked.subject,
-        None,
+        decided,
         interaction,
         type_name,
         status=fault.status,
         query=query,
         detail=fault.text,
         request_id=asked.request_id,
+        named=tuple(decided.patients.values()) if decided is not None and decided.reason is None else (),
     )
+    fault.recorded = True

@@ -82,10 +82,12 @@ def apply(
         "search-type",
         query.type,
         status=200,
-        disclosed=page.entries,
+        disclosed=[*page.entries, *page.included],
         query=raw,
         request_id=asked.request_id,
-        named=tuple(grant.patients.values()),
+        named=tuple(grant.patients.values()) if grant.reason is None else (),
+        counts={"matches": len(page.entries), "included": len(page.included)}
+        | ({"total": page.total} if page.total is not None else {}),
     )
     return Answer(200, _bundle(services, asked, grant, query, page, compartment))
 

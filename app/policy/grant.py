@@ -6,7 +6,7 @@ clause of every statement, so that nothing is filtered after it was counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.fhir.query import Condition
@@ -100,6 +100,18 @@ class Slice:
     where: tuple[Condition, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """The decision about one person, for the record. `effect`: PERMIT | REDACT | DENY, or PARTIAL where it depends on
+    the study; `basis`: each Consent, relationship and emergency grant looked at, with version."""
+
+    effect: str
+    reasons: tuple[str, ...]
+    basis: tuple[str, ...] = ()
+    obligations: tuple[str, ...] = ("AUDIT",)
+    until: int | None = None
+
+
 @dataclass(frozen=True)
 class Grant:
     """What one request may touch. A type that `rows` does not name has no rows for it.
@@ -108,7 +120,9 @@ class Grant:
     slices.
 
     `locate`: the studies whose endpoint may be shown (None: the same as those that may be seen). `redact`: of those
-    that may not be located, only existence, date, modality and source are shown (P24).
+    that may not be located, only existence, date, modality and source are shown (P24). `reasoned`: the decision
+    about each patient whose facts were read; `reason` finds it for others that the answer turns out to name (rids →
+    (name, decision)).
     """
 
     decision: str
@@ -127,3 +141,5 @@ class Grant:
     writer: str | None = None  # organisation that answers for what is written
     within: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reasoned: Mapping[str, Reasoned] = field(default_factory=dict)
+    reason: Callable[[tuple[int, ...]], Mapping[int, tuple[str, Reasoned]]] | None = field(default=None, compare=False)

@@ -8,8 +8,8 @@ from werkzeug.exceptions import HTTPException
 from app import observability
 from app.fhir.outcome import Fault
 from app.fhir.resource import dump
-from app.interactions import Answer
-from app.rest import negotiate
+from app.interactions import Answer, Services
+from app.rest import negotiate, refusals
 from app.storage.engine import unavailable
 
 OF_STATUS = {404: "not-found", 405: "not-supported", 413: "too-costly", 415: "media-type", 429: "throttled"}
@@ -25,6 +25,17 @@ def answer(request: Request, error: Exception) -> Response:
         response = Response(dump(second.outcome), status=second.status)
         response.headers["Content-Type"] = "application/fhir+json; charset=utf-8"
         return response
+
+
+def recorded(services: Services, request: Request, error: Exception) -> Exception:
+    """The exception as it is to be told, once its fault is in the audit. Where the record fails, that is what is told."""
+    fault = as_fault(request, error)
+    if fault.status < 500:
+        try:
+            refusals.record(services, request, fault)
+        except Exception as second:
+            return second
+    return fault
 
 
 def as_fault(request: Request, error: Exception) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,7 @@ def asked(request: Request, subject: Subject) -> Asked:
     """Who asks, and what the headers say."""
     headers = request.headers
     return Asked(
-        subject=subject,
+        subject=replace(subject, address=request.remote_addr or ""),
         request_id=request_id(request),
         prefer=negotiation.prefer(headers.get("Prefer")),
         if_match=headers.get("If-Match"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from app.access.subject import Subject
 from app.config import Settings
@@ -47,7 +47,8 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     def asked() -> Asked:
         if request.view_args and request.view_args.get("id", "").startswith("$"):
             raise Fault("not-supported", "no such operation here; see /fhir/metadata for those that there are")
-        return negotiate.asked(request, authenticate(verify, request.headers))
+        g.asked = negotiate.asked(request, authenticate(verify, request.headers))
+        return g.asked  # type: ignore[no-any-return]
 
     def pairs() -> list[tuple[str, str]]:
         return parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True, encoding="utf-8")
@@ -176,7 +177,7 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
 
     @fhir.errorhandler(Exception)
     def failed(error: Exception) -> Response:
-        return errors.answer(request, error)
+        return errors.answer(request, errors.recorded(services, request, error))
 
     return fhir
 

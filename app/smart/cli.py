@@ -21,7 +21,7 @@ from app.smart.tokens import MOST_SECONDS, Tokens
 from app.storage import oauth
 from app.storage.oauth import Client
 
-KINDS = ("app", "backend", "archive", "steward")
+KINDS = ("app", "backend", "archive", "gate", "steward")
 DEFAULT_ROLE = {"app": "clinician"}
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 

@@ -101,6 +101,8 @@ class Tokens:
             patient=claims.get("patient"),
             auth_time=claims["auth_time"] * SECOND if "auth_time" in claims else None,
             expires=claims["exp"] * SECOND,
+            decision_point=claims.get("kind") == "gate",
+            token=claims.get("jti"),
         )
         self.seen[mark] = subject
         while len(self.seen) > REMEMBERED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.fhir.outcome import Fault
 from app.fhir.query import Clause, Condition, Query, Range, Reference, Token
@@ -12,7 +13,12 @@ from app.policy.grant import About, Everything, Grant, OwnedBy
 from app.storage.engine import Tx
 from app.storage.sql import FALSE, Sql, all_of, any_of, sql
 
-COLUMNS = "a.seq, a.id, a.at, a.body"
+# Which AuditEvents a row stands for: one for each bit up to AUTHENTICATION. The others say how the decision went.
+BASIC, DECISION, DISCLOSURE, AUTHENTICATION, REFUSED, BY_CONSENT = 1, 2, 4, 8, 16, 32
+SUFFIXES = {BASIC: "", DECISION: ".decision", DISCLOSURE: ".disclosure", AUTHENTICATION: ""}
+
+COLUMNS = "a.seq, a.id, a.at, a.body, f.face"
+ROWS = "audit a JOIN (SELECT 1 AS face UNION ALL SELECT 2 UNION ALL SELECT 4 UNION ALL SELECT 8) f ON (a.faces & f.face) <> 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +35,60 @@ class Entry:
     agent: str | None
     org: str | None
     entity: str
+    faces: int
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
+    """A row, as one of the AuditEvents that it stands for."""
+
     seq: int
     id: str
     at: int
     body: bytes
+    face: int = BASIC
 
 
 def write(tx: Tx, entries: Sequence[Entry]) -> None:
     """Queue the rows; they commit with the transaction or not at all."""
     tx.many(
-        "INSERT INTO audit (id, at, patient, action, subtype, outcome, client, agent, org, entity, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit (id, at, patient, action, subtype, outcome, client, agent, org, entity, faces, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (e.id, e.at, e.patient, e.action, e.subtype, e.outcome, e.client, e.agent, e.org, e.entity, e.body)
+            (e.id, e.at, e.patient, e.action, e.subtype, e.outcome, e.client, e.agent, e.org, e.entity, e.faces, e.body)
             for e in entries
         ],
     )
 
 
 def read(tx: Tx, grant: Grant, id: str) -> Recorded | None:
-    """One row, if the grant covers it."""
-    shown = visible(tx, grant)
-    row = tx.one(f"SELECT {COLUMNS} FROM audit a WHERE a.id = ? AND {shown.text}", id, *shown.params)
-    return Recorded(row[0], row[1], row[2], bytes(row[3])) if row else None
+    """One AuditEvent, if the grant covers it."""
+    shown = all_of([_of_id(id), "(" + visible(tx, grant) + ")"])
+    row = tx.one(f"SELECT {COLUMNS} FROM {ROWS} WHERE {shown.text}", *shown.params)
+    return _recorded(row) if row else None
+
+
+def about(tx: Tx, id: str) -> tuple[str, ...]:
+    """The id of the patient whom a row is about, if there is one."""
+    row = tx.one("SELECT patient FROM audit WHERE id = ?", id.partition(".")[0])
+    return (row[0].removeprefix("Patient/"),) if row and row[0] else ()
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    return Recorded(row[0], row[1], row[2], bytes(row[3]), row[4])
+
+
+def _of_id(id: str) -> Sql:
+    name, dot, suffix = id.partition(".")
+    faces = [face for face, one in SUFFIXES.items() if one == dot + suffix]
+    return sql("a.id = ?", name) + (f" AND f.face IN ({', '.join(map(str, faces))})" if faces else " AND FALSE")
+
+
+def patients(tx: Tx, rids: Sequence[int]) -> dict[int, str]:
+    """The references of patients."""
+    text, param = tx.in_list("patient", rids)
+    return {rid: f"Patient/{id}" for rid, id in tx.rows(f"SELECT patient, id FROM person WHERE {text}", param)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +103,7 @@ def search(tx: Tx, grant: Grant, query: Query) -> Found:
     where = all_of([visible(tx, grant), *("(" + _condition(tx, condition) + ")" for condition in query.where)])
     total = None
     if query.total != "none" or query.summary == "count" or query.count == 0:
-        total = int(tx.rows("SELECT count(*) FROM audit a WHERE " + where.text, *where.params)[0][0])
+        total = int(tx.rows(f"SELECT count(*) FROM {ROWS} WHERE " + where.text, *where.params)[0][0])
     if query.summary == "count" or query.count == 0:
         return Found([], total, None)
     for sort in query.sort:
@@ -79,17 +111,19 @@ def search(tx: Tx, grant: Grant, query: Query) -> Found:
             raise Fault("invalid", "the audit is sorted by 'date' or '_lastUpdated' alone")
     rising = bool(query.sort) and not query.sort[0].descending
     if query.cursor is not None:
-        if not query.cursor.isdecimal():
+        seq, _, face = query.cursor.partition(".")
+        if not (seq.isdecimal() and face.isdecimal()):
             raise Fault("invalid", "the page link is damaged; expected a link as the server gave it")
-        where = where + sql(f" AND a.seq {'>' if rising else '<'} ?", int(query.cursor))
+        where = where + sql(f" AND (a.seq, f.face) {'>' if rising else '<'} (?, ?)", int(seq), int(face))
+    order = "ASC" if rising else "DESC"
     rows = tx.rows(
-        f"SELECT {COLUMNS} FROM audit a WHERE {where.text} ORDER BY a.seq {'ASC' if rising else 'DESC'} LIMIT ?",
+        f"SELECT {COLUMNS} FROM {ROWS} WHERE {where.text} ORDER BY a.seq {order}, f.face {order} LIMIT ?",
         *where.params,
         query.count + 1,
     )
     more = len(rows) > query.count
-    found = [Recorded(row[0], row[1], row[2], bytes(row[3])) for row in rows[: query.count]]
-    return Found(found, total, str(found[-1].seq) if more else None)
+    found = [_recorded(row) for row in rows[: query.count]]
+    return Found(found, total, f"{found[-1].seq}.{found[-1].face}" if more else None)
 
 
 def visible(tx: Tx, grant: Grant) -> Sql:
@@ -124,13 +158,39 @@ def _permits(tx: Tx, grant: Grant) -> Sql:
     return any_of(parts)
 
 
-# parameter: (expression, the code system that its codes are of)
-TOKENS = {
-    "_id": ("a.id", None),
-    "action": ("a.action", None),
-    "outcome": ("a.outcome", None),
-    "subtype": ("a.subtype", "http://hl7.org/fhir/restful-interaction"),
-    "type": ("'rest'", "http://terminology.hl7.org/CodeSystem/audit-event-type"),
+AET = "http://terminology.hl7.org/CodeSystem/audit-event-type"
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+RESTFUL = "http://hl7.org/fhir/restful-interaction"
+LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
+AUTHZ = "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType"
+
+# parameter: what each AuditEvent of a row has there, as (faces, expression, code system)
+TOKENS: dict[str, tuple[tuple[int, str, str | None], ...]] = {
+    "action": (
+        (BASIC | AUTHENTICATION, "a.action", "http://hl7.org/fhir/audit-event-action"),
+        (DECISION, "'E'", "http://hl7.org/fhir/audit-event-action"),
+        (DISCLOSURE, "'R'", "http://hl7.org/fhir/audit-event-action"),
+    ),
+    "outcome": (
+        (BASIC | DISCLOSURE | AUTHENTICATION, "a.outcome", "http://hl7.org/fhir/audit-event-outcome"),
+        (
+            DECISION,
+            f"CASE WHEN (a.faces & {REFUSED}) <> 0 THEN '4' ELSE '0' END",
+            "http://hl7.org/fhir/audit-event-outcome",
+        ),
+    ),
+    "subtype": (
+        (BASIC | DISCLOSURE, "a.subtype", RESTFUL),
+        (DECISION, f"CASE WHEN (a.faces & {BY_CONSENT}) <> 0 THEN 'AuthZ-Consent' ELSE 'AuthZ-Role' END", AUTHZ),
+        (DISCLOSURE, "'disclose'", LIFECYCLE),
+        (AUTHENTICATION, "'110122'", DCM),
+    ),
+    "type": (
+        (BASIC, "'rest'", AET),
+        (DECISION, "'110113'", DCM),
+        (DISCLOSURE, "'110106'", DCM),
+        (AUTHENTICATION, "'110114'", DCM),
+    ),
 }
 
 
@@ -142,9 +202,14 @@ def _condition(tx: Tx, condition: Condition) -> Sql:
     for value in condition.values:
         if isinstance(value, Range):
             parts.append(_range(value))
+        elif isinstance(value, Token) and name == "_id":
+            parts.append(_of_id(value.code or ""))
         elif isinstance(value, Token) and name in TOKENS:
-            expression, system = TOKENS[name]
-            parts.append(sql(f"{expression} = ?", value.code) if value.system in (None, system) else FALSE)
+            parts += [
+                sql(f"(f.face & {faces}) <> 0 AND {expression} = ?", value.code)
+                for faces, expression, system in TOKENS[name]
+                if value.system in (None, system)
+            ]
         elif isinstance(value, Reference) and value.id is not None:
             parts.append(_reference(tx, name, value))
         else:

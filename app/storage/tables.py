@@ -273,6 +273,7 @@ audit = Table(
     Column("agent", Key),
     Column("org", Key),
     Column("entity", Key),
+    Column("faces", SmallInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("audit_id", "id", unique=True),
     Index("audit_patient", "patient", "at"),

@@ -137,7 +137,7 @@ def test_every_look_and_every_refusal_is_an_audit_event(
     treating.get(SEARCH)
     stranger.get(SEARCH)
     officer = caller(app, "app", "RXB", "user/*.rs", role="privacy", practitioner="Practitioner/ig")
-    found = officer.get("/AuditEvent?patient=Patient/p1&subtype=search-type").json["entry"]
+    found = officer.get("/AuditEvent?patient=Patient/p1&subtype=search-type&outcome=0").json["entry"]
     event = found[0]["resource"]
     assert event["outcome"] == "0"
     assert {"reference": "ImagingStudy/s1/_history/1"} in [entity.get("what") for entity in event["entity"]]

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("agent", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
         sa.Column("org", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
         sa.Column("entity", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("faces", sa.SmallInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
     )
