@@ -92,13 +92,16 @@ class Enforcement:
 
     def requester(self, tx: Tx, subject: Subject) -> Requester:
         """The subject as policy knows it, with the organisations and groups it stands for now."""
+        asked, found = tx.memory.get("requester", (None, None))
+        if asked == subject:
+            return found  # type: ignore[no-any-return]
         self.organisations = known = self.organisations.current(tx)
         key = subject.organisation
         tree = known.tree(key) if key else frozenset()
         groups, groups_until = information.NO_GROUPS
         if subject.practitioner:
             groups, groups_until = information.groups_of(tx, subject.practitioner, tree, tx.at)
-        return Requester(
+        found = Requester(
             organisation=key,
             tree=tree,
             ancestors=known.ancestors(key) if key else frozenset(),
@@ -111,6 +114,8 @@ class Enforcement:
             patient=subject.patient,
             credential_until=subject.expires,
         )
+        tx.memory["requester"] = subject, found
+        return found
 
     # Reading ------------------------------------------------------------------------------------------------------
 
@@ -297,6 +302,14 @@ class Enforcement:
         """The rows that a write may find: the organisation's own. A patient is found by exact identifier, to be
         matched and never made twice."""
         self._may_write(subject, type_name)
+        asked, found = tx.memory.get(("writing", type_name), (None, None))
+        if asked == subject:
+            return found  # type: ignore[no-any-return]
+        grant = self._writing(tx, subject)
+        tx.memory["writing", type_name] = subject, grant
+        return grant
+
+    def _writing(self, tx: Tx, subject: Subject) -> Grant:
         tree = tuple(sorted(self.requester(tx, subject).tree))
         rows: dict[str, tuple[Rule, ...]] = {name: (OwnedBy(tree),) for name in TYPES}
         rows |= {name: (Everything(),) for name, d in TYPES.items() if d.visibility in ("directory", "conformance")}

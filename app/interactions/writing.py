@@ -52,15 +52,22 @@ def prepared(
 
     `here` are the references that the Bundle itself provides. Raises Fault with every error found.
     """
+    warnings = checked(services, asked, interaction, resource, type_name)
+    if services.settings.references == "strict":
+        check_references(tx, resource, here)
+    return warnings
+
+
+def checked(
+    services: Services, asked: Asked, interaction: str, resource: dict[str, Any], type_name: str
+) -> list[Issue]:
+    """As `prepared`, as far as no database is needed."""
     services.enforcement.check_writer(asked.subject, interaction, type_name)
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
     if type_name in DECIDING:
         _localise(resource, services.settings.base_url + "/")
-    warnings = check(resource)
-    if services.settings.references == "strict":
-        _check_references(tx, resource, here)
-    return warnings
+    return check(resource)
 
 
 def _localise(resource: dict[str, Any], base: str) -> None:
@@ -70,7 +77,8 @@ def _localise(resource: dict[str, Any], base: str) -> None:
             reference["reference"] = text.removeprefix(base)
 
 
-def _check_references(tx: Tx, resource: dict[str, Any], here: Container[str]) -> None:
+def check_references(tx: Tx, resource: dict[str, Any], here: Container[str]) -> None:
+    """Raises Fault unprocessable for references to what is neither in store nor `here`."""
     named: dict[str, list[str]] = {}
     for place, reference in references(resource):
         parts = str(reference.get("reference", "")).split("/")

@@ -87,8 +87,11 @@ def _of_id(id: str) -> Sql:
 
 def patients(tx: Tx, rids: Sequence[int]) -> dict[int, str]:
     """The references of patients."""
-    text, param = tx.in_list("patient", rids)
-    return {rid: f"Patient/{id}" for rid, id in tx.rows(f"SELECT patient, id FROM person WHERE {text}", param)}
+    names = {rid: tx.memory["name", rid] for rid in rids if ("name", rid) in tx.memory}
+    if missing := [rid for rid in rids if rid not in names]:
+        text, param = tx.in_list("patient", missing)
+        names |= {rid: f"Patient/{id}" for rid, id in tx.rows(f"SELECT patient, id FROM person WHERE {text}", param)}
+    return names
 
 
 @dataclass(frozen=True, slots=True)

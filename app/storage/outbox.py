@@ -31,13 +31,14 @@ OLDEST = {"postgresql": "(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
 
 def record(tx: Tx, now: Stored, op: int) -> None:
     """Queue the feed row of a change, and its event."""
-    xid = XID[tx.dialect]
+    known = tx.memory.get("xid")
+    xid, first = (XID[tx.dialect], ()) if known is None else ("?", (known,))
     tx.many(
         f"INSERT INTO change (xid, patient, rid, version, type, op, updated) VALUES ({xid}, ?, ?, ?, ?, ?, ?)",
-        [(now.patient, now.rid, now.version, TYPES[now.type].code, op, now.updated)],
+        [(*first, now.patient, now.rid, now.version, TYPES[now.type].code, op, now.updated)],
     )
     if now.type in TOLD:
         tx.many(
-            f"INSERT INTO outbox (xid, at, topic, patient, rid, version, body) VALUES ({xid}, ?, ?, ?, ?, ?, '')",
-            [(tx.at, f"{now.type}-{op}", now.patient, now.rid, now.version)],
+            f"INSERT INTO outbox (xid, at, topic, patient, rid, version, body) VALUES ({xid}, ?, ?, ?, ?, ?, ?)",
+            [(*first, tx.at, f"{now.type}-{op}", now.patient, now.rid, now.version, "")],
         )

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 INDETERMINATE, DECEASED, RESTRICTED = 1, 2, 4
 
 
-def written(tx: Tx, now: Stored, resource: dict[str, Any]) -> None:
+def written(tx: Tx, now: Stored, resource: dict[str, Any], alone: bool) -> None:
+    """Keep the groups as a Patient is written; `alone`: a new one, with no link from it or to it."""
     flags = (DECEASED if _deceased(resource) else 0) | (RESTRICTED if _restricted(resource) else 0)
+    if alone:
+        tx.many("INSERT INTO person (patient, id, grp, flags) VALUES (?, ?, ?, ?)", [(now.rid, now.id, now.rid, flags)])
+        return
     row = tx.one("SELECT grp FROM person WHERE patient = ?", now.rid)
-    links = _links(resource)
+    links = links_of(resource)
     tx.run(
         "INSERT INTO person (patient, id, grp, flags) VALUES (?, ?, ?, ?) ON CONFLICT (patient) DO UPDATE SET flags = excluded.flags",
         now.rid,
@@ -80,7 +84,7 @@ def _edges(tx: Tx, rid: int) -> tuple[dict[str, set[int]], bool]:
     resource = orjson.loads(row[0]) if row and row[0] else {}
     found: dict[str, set[int]] = {"out": set(), "in": set(), "back": set()}
     faulty = False
-    for kind, id in _links(resource):
+    for kind, id in links_of(resource):
         target = tx.one(
             "SELECT i.rid, r.deleted FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
             " WHERE i.type = ? AND i.id = ?",
@@ -102,12 +106,12 @@ def _edges(tx: Tx, rid: int) -> tuple[dict[str, set[int]], bool]:
             )
             if (linked := tx.one("SELECT content FROM resource WHERE patient = ? AND rid = ?", other, other))
             and linked[0]
-            and any(id == row[1] for _, id in _links(orjson.loads(linked[0])))
+            and any(id == row[1] for _, id in links_of(orjson.loads(linked[0])))
         }
     return found, faulty
 
 
-def _links(resource: dict[str, Any]) -> list[tuple[str, str]]:
+def links_of(resource: dict[str, Any]) -> list[tuple[str, str]]:
     """(type, id) of the links that join records: only replaced-by and replaces do."""
     found = []
     for link in resource.get("link") or ():

@@ -50,6 +50,9 @@ OWNER_ELEMENT = {
     "PractitionerRole": "organization",
 }
 
+# Types that are found by identifier where a reference gives no more.
+IDENTIFIED = ("Organization", "Practitioner", "Patient")
+
 RELATING = ("EpisodeOfCare", "Appointment", "CareTeam", "Group", "ServiceRequest")
 GROUPING = ("careteam", "group")  # kinds of relationship in which a requester has a place, whoever the patient is
 STUDIES = ("ImagingStudy", "DiagnosticReport")
@@ -73,9 +76,18 @@ class Derived:
 
 
 def read(
-    tx: Tx, resource: dict[str, Any], type_name: str, id: str, rid: int, writer: str | None, extracted: Index
+    tx: Tx,
+    resource: dict[str, Any],
+    type_name: str,
+    id: str,
+    rid: int,
+    writer: str | None,
+    extracted: Index,
+    *,
+    fresh: bool = False,
 ) -> Derived:
-    """Everything derived from one resource. `writer` is the organisation of the client that wrote it."""
+    """Everything derived from one resource. `writer` is the organisation of the client that wrote it; `fresh`: no
+    version of it is in store."""
     resolve = resolver(tx)
     patient = rid if type_name == "Patient" else _patient(tx, resource, type_name)
     status = resource.get("status") if isinstance(resource.get("status"), str) else None
@@ -84,13 +96,15 @@ def read(
     body: str | None = None
     relationships: tuple[Relationship, ...] = ()
     names: set[tuple[int, int, str]] = set()
-    owner = owner_of(tx, resource, writer)
     if type_name in STUDIES:
         study = compile_study(resource, resolve, writer, tx.zone)
         marks = facts_column(study)
+        owner = _first_origin(study.origins, writer)
         if type_name == "DiagnosticReport":
-            names = {*_studies_named(resource), *_ever_named(tx, rid)}
-    elif type_name == "Consent":
+            names = {*_studies_named(resource), *(() if fresh else _ever_named(tx, rid))}
+    else:
+        owner = owner_of(tx, resource, writer)
+    if type_name == "Consent":
 
         def noting(asked: str) -> str | None:
             kind, _, rest = asked.partition("/")
@@ -130,11 +144,14 @@ def owner_of(tx: Tx, resource: dict[str, Any], writer: str | None) -> str | None
     if type_name == "Organization":
         return organisation.key_of(resource)
     if type_name in STUDIES:
-        origins = compile_study(resource, resolver(tx), writer, tx.zone).origins
-        return writer if writer in origins else (min(origins) if origins else writer)
+        return _first_origin(compile_study(resource, resolver(tx), writer, tx.zone).origins, writer)
     named = resource.get(OWNER_ELEMENT.get(type_name, ""))
     first = named[0] if isinstance(named, list) and named else named
     return (_organisation(tx, first) if isinstance(first, dict) else None) or writer
+
+
+def _first_origin(origins: frozenset[str], writer: str | None) -> str | None:
+    return writer if writer in origins or not origins else min(origins)
 
 
 def _organisation(tx: Tx, reference: dict[str, Any]) -> str | None:
@@ -156,23 +173,48 @@ def _patient(tx: Tx, resource: dict[str, Any], type_name: str) -> int:
             found = (resolver(tx)(one) for one in identifiers({"identifier": name.get("identifier")}))
             text = next((one for one in found if one), None)
         if isinstance(text, str) and text.startswith("Patient/"):
-            row = tx.one(
-                "SELECT rid FROM identity WHERE type = ? AND id = ?", TYPES["Patient"].code, text.split("/")[1]
-            )
-            return int(row[0]) if row else 0
+            return patient_rid(tx, text.split("/")[1])
     return 0
+
+
+def patient_rid(tx: Tx, id: str) -> int:
+    """The rid of a Patient, 0 for one that is not known."""
+    key = ("patient", id)
+    if key not in tx.memory:
+        row = tx.one("SELECT rid FROM identity WHERE type = ? AND id = ?", TYPES["Patient"].code, id)
+        tx.memory[key] = int(row[0]) if row else 0
+    return tx.memory[key]  # type: ignore[no-any-return]
 
 
 def resolver(tx: Tx) -> Callable[[str], str | None]:
     """Answers what a reference stands for, from the rows in store: never by asking the network."""
-    known: dict[str, str | None] = tx.memory
+    known = tx.memory
 
     def resolve(reference: str) -> str | None:
-        if reference not in known:
-            known[reference] = _resolve(tx, reference)
-        return known[reference]
+        key = ("means", reference)
+        if key not in known:
+            known[key] = _resolve(tx, reference)
+        return known[key]  # type: ignore[no-any-return]
 
     return resolve
+
+
+def learn(tx: Tx, now: Stored) -> None:
+    """Remember for this transaction what a resource stands for, as it has just been written or read."""
+    if now.type == "Organization" or (now.type in IDENTIFIED and tx.memory.pop(IDENTIFIED, False)):
+        tx.memory.clear()  # more was found out through it than can be told
+        return
+    if now.type in RELATING:
+        tx.memory.pop("requester", None)  # whose teams may be others now
+    tx.memory["there", now.ref] = True
+    tx.memory["means", f"owner:{now.ref}"] = now.owner
+    if now.type == "PractitionerRole":
+        tx.memory.pop(("means", now.ref), None)
+    else:
+        tx.memory["means", now.ref] = now.owner if now.type == "Endpoint" else now.ref
+    if now.type == "Patient":
+        tx.memory["patient", now.id] = now.rid
+        tx.memory["name", now.rid] = now.ref
 
 
 def _resolve(tx: Tx, reference: str) -> str | None:
@@ -224,12 +266,13 @@ def _by_identifier(tx: Tx, text: str) -> str | None:
     system, _, value = text.partition("|")
     if key := organisation.key_from(system, value):
         return key
+    tx.memory[IDENTIFIED] = True
     rows = tx.rows(
         "SELECT DISTINCT r.type, r.id FROM identifier x JOIN resource r ON r.patient = x.patient AND r.rid = x.rid"
         " WHERE x.value = ? AND x.system = ? AND x.param IN (?, ?, ?) AND NOT r.deleted",
         value,
         code_hash(system),
-        *(param_number(f"{name}.identifier") for name in ("Organization", "Practitioner", "Patient")),
+        *(param_number(f"{name}.identifier") for name in IDENTIFIED),
     )
     if len(rows) != 1:  # what two carry names neither
         return None
@@ -237,13 +280,16 @@ def _by_identifier(tx: Tx, text: str) -> str | None:
     return _resolve(tx, f"{name}/{rows[0][1]}")
 
 
-def write(tx: Tx, now: Stored, resource: dict[str, Any], derived: Derived, moved_from: int | None) -> None:
-    """Lay down the rows that policy reads; `moved_from` is where the former version's rows stand, if there was one."""
-    tx.memory.clear()
+def write(
+    tx: Tx, now: Stored, resource: dict[str, Any], derived: Derived, moved_from: int | None, *, alone: bool = False
+) -> None:
+    """Lay down the rows that policy reads; `moved_from` is where the former version's rows stand, if there was one.
+    `alone`: see resources.create."""
+    learn(tx, now)
     if moved_from is not None:
         _clear(tx, now.type, moved_from, now.rid)
     if now.type == "Patient":
-        persons.written(tx, now, resource)
+        persons.written(tx, now, resource, alone)
     elif now.type == "Organization":
         _organisation_row(tx, now, resource)
     elif now.type == "Consent" and derived.directive is not None:

@@ -98,7 +98,7 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
 
 def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
     """Those of the references ("Type/id") that name no resource in store, or a deleted one."""
-    missing = set(references)
+    missing = {reference for reference in references if ("there", reference) not in tx.memory}
     for type_name in {reference.split("/")[0] for reference in missing}:
         ids = [reference.split("/")[1] for reference in missing if reference.split("/")[0] == type_name]
         text, param = tx.in_list("i.id", ids)
@@ -108,7 +108,9 @@ def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
             TYPES[type_name].code,
             param,
         )
-        missing -= {f"{type_name}/{id}" for (id,) in found}
+        there = {f"{type_name}/{id}" for (id,) in found}
+        tx.memory.update((("there", reference), True) for reference in there)
+        missing -= there
     return missing
 
 
@@ -125,10 +127,22 @@ def taken(tx: Tx, type_name: str, id: str) -> bool:
     return tx.one("SELECT 1 FROM identity WHERE type = ? AND id = ?", TYPES[type_name].code, id) is not None
 
 
-def create(tx: Tx, grant: Grant, resource: dict[str, Any], id: str | None = None, method: str = "POST") -> Stored:
-    """Store a new resource; `method` is what it came by. The database refuses an id that has just been taken."""
+def create(
+    tx: Tx,
+    grant: Grant,
+    resource: dict[str, Any],
+    id: str | None = None,
+    method: str = "POST",
+    *,
+    alone: bool = False,
+) -> Stored:
+    """Store a new resource; `method` is what it came by. The database refuses an id that has just been taken.
+
+    `alone`: the caller knows that nothing in store refers to it and that it joins no records (see `bulk`), so that
+    nothing needs to be looked up and derived again.
+    """
     now = Stored(new_rid(), resource["resourceType"], id or new_id(), 0, tx.at, False, b"", 0, None)
-    return _put(tx, grant, now, resource, method, existing=False)
+    return _put(tx, grant, now, resource, method, existing=False, alone=alone)
 
 
 def update(tx: Tx, grant: Grant, current: Stored, resource: dict[str, Any], method: str = "PUT") -> Stored:
@@ -165,11 +179,22 @@ def delete(tx: Tx, grant: Grant, current: Stored) -> Stored:
     return gone
 
 
-def _put(tx: Tx, grant: Grant, current: Stored, resource: dict[str, Any], method: str, *, existing: bool) -> Stored:
+def _put(
+    tx: Tx,
+    grant: Grant,
+    current: Stored,
+    resource: dict[str, Any],
+    method: str,
+    *,
+    existing: bool,
+    alone: bool = False,
+) -> Stored:
     version, updated = current.version + 1, max(tx.at, current.updated + (1 if existing else 0))
     content = dump(stamped(resource, current.id, version, updated))
     extracted = index.extract(resource, zone=tx.zone)
-    facts = projection.read(tx, resource, current.type, current.id, current.rid, grant.writer, extracted)
+    facts = projection.read(
+        tx, resource, current.type, current.id, current.rid, grant.writer, extracted, fresh=not existing
+    )
     op = OP_CODES[method]
     code = TYPES[current.type].code
     low, high = facts.when
@@ -196,15 +221,15 @@ def _put(tx: Tx, grant: Grant, current: Stored, resource: dict[str, Any], method
             [(code, current.id, current.rid, facts.patient)],
         )
         tx.many(
-            "INSERT INTO resource (version, updated, deleted, op, content, hash, owner, status, low, high, facts, patient,"
-            " rid, type, id) VALUES (?, ?, FALSE, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(*values, facts.patient, current.rid, code, current.id)],
+            "INSERT INTO resource (version, updated, op, content, hash, owner, status, low, high, facts, patient,"
+            " rid, type, id, deleted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*values, facts.patient, current.rid, code, current.id, False)],
         )
     indexing.write(tx, resource, extracted, facts.patient, current.rid)
     now = Stored(current.rid, current.type, current.id, version, updated, False, content, facts.patient, facts.owner)
-    projection.write(tx, now, resource, facts, moved_from=current.patient if existing else None)
+    projection.write(tx, now, resource, facts, moved_from=current.patient if existing else None, alone=alone)
     outbox.record(tx, now, op)
-    for rid in projection.dependents(tx, now, existing=existing):
+    for rid in () if alone else projection.dependents(tx, now, existing=existing):
         _reindex(tx, rid)
     return now
 
