@@ -10,8 +10,10 @@ from flask import Flask, Response, g, request
 from app import cli, observability
 from app.access.enforcement import Enforcement
 from app.config import Settings
+from app.fhir.constraints import Options
 from app.interactions import Services
 from app.policy.switches import Switches, load
+from app.published import published, validator
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
 from app.smart.discovery import smart_configuration
@@ -33,7 +35,8 @@ def create_app(settings: Settings) -> Flask:
     keys = KeyStore(settings.keys_dir)
     tokens = Tokens(store, keys, settings)
     enforcement = Enforcement(switches, reads_all=settings.demo)
-    services = Services(store, enforcement, settings, keys.seal, keys.open_seal)
+    checked = validator(Options(settings.nhs_numbers == "strict", settings.demo))
+    services = Services(store, enforcement, settings, keys.seal, keys.open_seal, checked, published())
     app.extensions |= {"services": services, "tokens": tokens}
     server = authorization_server(app, store, tokens, f"{settings.origin}/auth/token")
     app.register_blueprint(routes.blueprint(services, tokens.subject, smart_configuration))

@@ -65,6 +65,17 @@ class Settings:
     )
     demo_data: str = _setting("REGISTRY_DEMO_DATA", "1", "`0`: `make run` starts on an empty database")
     references: str = _setting("REGISTRY_REFERENCES", "strict", "`strict` or `lenient`: referential integrity on write")
+    nhs_numbers: str = _setting(
+        "REGISTRY_NHS_NUMBERS",
+        "strict",
+        "`strict`, or `lenient` to take NHS numbers with a wrong check digit, as some sandboxes have",
+    )
+    endpoint_hosts: str = _setting(
+        "REGISTRY_ENDPOINT_HOSTS",
+        "",
+        "`listed`: an Endpoint is on a host that its managing organisation lists; `open`: organisations that list none may use any",
+        "`open` in demo mode, else `listed`",
+    )
     workers: int = _setting("REGISTRY_WORKERS", 0, "web server processes", "cores")
     threads: int = _setting("REGISTRY_THREADS", 4, "threads of each web server process")
     log_level: str = _setting("REGISTRY_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`")
@@ -194,6 +205,8 @@ class Settings:
 CHOICES = {
     "mode": ("demo", "production"),
     "references": ("strict", "lenient"),
+    "nhs_numbers": ("strict", "lenient"),
+    "endpoint_hosts": ("", "listed", "open"),
     "demo_data": ("0", "1"),
     "notify": ("on", "off"),
     "log_level": ("debug", "info", "warning", "error"),

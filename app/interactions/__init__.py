@@ -12,6 +12,7 @@ from app.access.enforcement import Enforcement
 from app.access.subject import Subject
 from app.config import Settings
 from app.fhir.negotiation import Preference
+from app.fhir.validate import Validator
 from app.storage.engine import Store
 
 
@@ -27,6 +28,7 @@ class Services:
     settings: Settings
     seal: Callable[[bytes], str]
     open_seal: Callable[[str], bytes]
+    validator: Validator
     published: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
 
 

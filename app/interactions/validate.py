@@ -9,7 +9,6 @@ from app.access import audit
 from app.access.scopes import authorize
 from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.resource import dump
-from app.fhir.validate import validate as issues_of
 from app.interactions import Answer, Asked, Services, idempotency
 from app.interactions.carrying import carry
 from app.storage.engine import Tx
@@ -37,7 +36,7 @@ def validate(
         idempotency.first(
             tx, asked, request
         )  # what answers the same anyway needs no first answer, but one request a key
-        issues = issues_of(resource)
+        issues = services.validator.validate(resource)
         if id is not None and resource.get("id") != id:
             issues.append(
                 Issue("invalid", "the resource's id is not that of the address; expected the same", f"{type_name}.id")

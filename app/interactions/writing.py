@@ -16,7 +16,6 @@ from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.registry import TYPES
 from app.fhir.resource import conditional_reference, dump, references
 from app.fhir.search import parse
-from app.fhir.validate import check
 from app.interactions import Answer, Asked, Services
 from app.interactions.presenting import versioned
 from app.policy.grant import Grant
@@ -67,7 +66,7 @@ def checked(
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
     if type_name in DECIDING:
         _localise(resource, services.settings.base_url + "/")
-    return check(resource)
+    return services.validator.check(resource)
 
 
 def _localise(resource: dict[str, Any], base: str) -> None:

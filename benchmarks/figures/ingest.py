@@ -22,6 +22,7 @@ from app.ingest import archive, files, mapping, sync
 from app.ingest.files import Read
 from app.interactions import Services
 from app.policy.switches import Switches
+from app.published import validator
 from app.storage import schema
 from app.storage.engine import Store
 from benchmarks.harness.table import Bench, Row, measured
@@ -54,7 +55,7 @@ def ingest(bench: Bench) -> list[Row]:
     studies = max(2, int(bench.seconds * STUDIES_A_SECOND))
     store = Store(bench.empty_database())
     schema.upgrade(store)
-    services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex)
+    services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex, validator())
     rows = [
         timed("files read (headers)", lambda: sum(isinstance(one, Read) for one in files.read_all([FILES]))),
         timed(

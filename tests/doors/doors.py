@@ -19,6 +19,7 @@ from app.fhir.registry import TYPES
 from app.interactions import Asked, Services, history, read, search, transaction, vread
 from app.policy.grant import Everything, Grant
 from app.policy.switches import load
+from app.published import validator
 from app.smart.keys import KeyStore
 from app.storage import resources
 from app.storage.engine import Store, Tx
@@ -46,7 +47,7 @@ def settled(case: Case, store: Store, keys: KeyStore) -> House:
     world = case.world()
     store.clock = lambda: world.at
     switches = load("\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in world.switches.items()))
-    services = Services(store, Enforcement(switches), Settings(), keys.seal, keys.open_seal)
+    services = Services(store, Enforcement(switches), Settings(), keys.seal, keys.open_seal, validator())
     store.retry(lambda tx: _fill(tx, world))
     who = world.requester
     subject = Subject(

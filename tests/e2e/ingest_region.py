@@ -16,6 +16,7 @@ from app.fhir.search import parse
 from app.ingest.archive import REGION
 from app.interactions import Asked, Services, update
 from app.policy.switches import Switches
+from app.published import validator
 from app.storage import resources, reviews, search, sources, tables  # noqa: F401  (reviews, sources: their tables)
 from app.storage.engine import Store, Tx
 
@@ -24,7 +25,7 @@ def opened(url: str, wanted: Iterable[dict[str, Any]] | None = None) -> Services
     """Services on a new database that holds `wanted`, by default the demo region without its studies."""
     store = Store(url)
     tables.metadata.create_all(store.engine)
-    services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex)
+    services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex, validator())
     if wanted is None:
         wanted = [one for one in region(store.clock()) if one["resourceType"] != "ImagingStudy"]
     put(services, *wanted)

@@ -20,6 +20,7 @@ from app.interactions import Asked, Services, read, search
 from app.policy.decide import decide
 from app.policy.model import Request
 from app.policy.switches import Switches
+from app.published import validator
 from app.storage import resources
 from app.storage.engine import Store, Tx
 from app.storage.tables import metadata
@@ -182,7 +183,7 @@ def test_what_sql_releases_is_what_the_decision_point_permits(
     filled(world_store, world)
     register = Register(world)
     switches = Switches()
-    services = Services(world_store, Enforcement(switches), Settings(), bytes.hex, bytes.fromhex)
+    services = Services(world_store, Enforcement(switches), Settings(), bytes.hex, bytes.fromhex, validator())
     for subject in asking:
         said = {
             "organisation": subject.organisation,
