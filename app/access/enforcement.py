@@ -326,6 +326,15 @@ class Enforcement:
             writer=None if subject.kind == "steward" else subject.organisation,
         )
 
+    def for_naming(self, tx: Tx, subject: Subject, type_name: str, id: str) -> Grant:
+        """What a writer may name in a resource: what it keeps or may see. To refuse the name of anything else in
+        another way than the name of nothing would tell that it is there."""
+        if subject.kind == "steward":
+            return self._for_writing(tx, subject, type_name, None)
+        grant = self._permit(tx, subject, "read", type_name, None, id)
+        own = OwnedBy(tuple(sorted(self.requester(tx, subject).tree)))
+        return replace(grant, rows={type_name: (own, *grant.rows.get(type_name, ()))})
+
     def permit_write(
         self,
         tx: Tx,

@@ -168,7 +168,7 @@ class _Batch:
     def _stored(self, one: _One, here: set[str]) -> tuple[Grant, Stored]:
         services, tx, subject = self.services, self.tx, self.asked.subject
         if services.settings.references == "strict" and not one.named <= here:
-            check_references(tx, one.resource, here)
+            check_references(services, tx, self.asked, one.resource, here)
         if one.id is not None and not services.enforcement.may_choose_ids(subject, one.type):
             raise Fault("forbidden", f"this client may not choose the id of {one.type}; expected one without an id")
         interaction, method = ("create", "POST") if one.id is None else ("update", "PUT")

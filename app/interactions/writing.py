@@ -53,7 +53,7 @@ def prepared(
     """
     warnings = checked(services, asked, interaction, resource, type_name)
     if services.settings.references == "strict":
-        check_references(tx, resource, here)
+        check_references(services, tx, asked, resource, here)
     return warnings
 
 
@@ -69,6 +69,16 @@ def checked(
     return services.validator.check(resource)
 
 
+def _may_name(services: Services, tx: Tx, asked: Asked, name: str) -> bool:
+    """Whether the writer may know of what is there: a withheld study is named as little as one that never was."""
+    type_name, _, id = name.partition("/")
+    if TYPES[type_name].visibility != "study":
+        return True
+    return (
+        resources.get(tx, services.enforcement.for_naming(tx, asked.subject, type_name, id), type_name, id) is not None
+    )
+
+
 def _localise(resource: dict[str, Any], base: str) -> None:
     """Write a reference to this server as one without its address: a choice must not miss its patient for that."""
     for _, reference in references(resource):
@@ -76,8 +86,10 @@ def _localise(resource: dict[str, Any], base: str) -> None:
             reference["reference"] = text.removeprefix(base)
 
 
-def check_references(tx: Tx, resource: dict[str, Any], here: Container[str]) -> None:
-    """Raises Fault unprocessable for references to what is neither in store nor `here`."""
+def check_references(
+    services: Services, tx: Tx, asked: Asked, resource: dict[str, Any], here: Container[str]
+) -> None:
+    """Raises Fault unprocessable for references to what is neither in store nor `here`, or not the writer's to know."""
     named: dict[str, list[str]] = {}
     for place, reference in references(resource):
         parts = str(reference.get("reference", "")).split("/")
@@ -85,6 +97,7 @@ def check_references(tx: Tx, resource: dict[str, Any], here: Container[str]) -> 
             named.setdefault("/".join(parts[:2]), []).append(place)
     held = {name for name in named if TYPES[name.split("/")[0]].visibility != "conformance"}
     missing = resources.unresolved(tx, held) if held else set()
+    missing |= {name for name in held - missing if not _may_name(services, tx, asked, name)}
     issues = tuple(
         Issue(
             "not-found",
