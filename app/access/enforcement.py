@@ -157,7 +157,7 @@ class Enforcement:
             seen = self._view(subject, requester, known, None, tx.at)
             grant = self._grant(tx, subject, requester, seen)
             if TYPES[type_name].visibility == "study":
-                self._openly(seen)
+                self._openly(tx, seen)
             return grant
         if id is not None and TYPES[type_name].visibility != "endpoint":
             tree = sorted(requester.tree)
@@ -202,14 +202,22 @@ class Enforcement:
                 text = f"this role is not shown what '{sort.param.name}' reads; expected an order by what it is shown"
                 raise Fault("forbidden", text, "_sort", detail="ACCESS_DENIED")
 
-    @staticmethod
-    def _openly(seen: View) -> None:
+    def _shows_own(self, tx: Tx, seen: View) -> tuple[bool, ...]:
+        """For each group, whether the requester's organisation made a study of theirs that it may see: then, too, the
+        patient is no stranger. One that is withheld (P1) counts as if it were not there."""
+        return tuple(
+            group.owns_study
+            and one.permit != FALSE
+            and (not self.switches.opt_out_binds_origin or information.shows_any(tx, group.rids, one.permit))
+            for group, one in zip(seen.known.groups, seen.judged, strict=True)
+        )
+
+    def _openly(self, tx: Tx, seen: View) -> None:
         """Refuse a search that names a patient where policy says so to the requester's face.
 
         It rests on the request and the relationship alone, never on whether there are studies of others.
         """
-        groups = seen.known.groups
-        if any(group.owns_study and one.permit != FALSE for group, one in zip(groups, seen.judged, strict=True)):
+        if any(self._shows_own(tx, seen)):
             return
         if seen.otherwise.cases[-1][1].reasons[0] in OF_REQUEST:
             raise Fault("forbidden", WRONG_PURPOSE, detail="ACCESS_DENIED")
@@ -221,7 +229,9 @@ class Enforcement:
         shown = seen.studies()
         located = self._view(subject, requester, seen.known, seen.population, at, "locate").studies()
         judged = tuple(zip(seen.known.groups, seen.judged, strict=True))
-        related = tuple(rid for group, one in judged if one.related or group.owns_study for rid in group.rids)
+        own = self._shows_own(tx, seen)
+        met = zip(judged, own, strict=True)
+        related = tuple(rid for (group, one), shows in met if one.related or shows for rid in group.rids)
         tree = tuple(sorted(requester.tree))
         about: tuple[Rule, ...] = (About(related),) if related else ()
         if seen.population is not None:

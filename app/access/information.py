@@ -13,15 +13,24 @@ from app.policy.decide import Person
 from app.policy.directive import Directive
 from app.policy.grant import Population
 from app.policy.model import EmergencyGrant, Relationship
+from app.policy.predicate import Expr
 from app.storage.engine import Tx
 from app.storage.indexing import PATIENT_PARAMS
 from app.storage.keys import code_hash, fact_mark, param_number
 from app.storage.persons import DECEASED, INDETERMINATE, RESTRICTED
+from app.storage.predicate import condition as asked_of
 from app.storage.predicate import relationship_holds
+from app.storage.projection import REPORT_NAMES
 from app.storage.sql import Sql, any_of, joined, sql
 
 PATIENT = TYPES["Patient"].code
-STUDIES = tuple(TYPES[name].code for name in ("ImagingStudy", "DiagnosticReport"))
+STUDY, REPORT = TYPES["ImagingStudy"].code, TYPES["DiagnosticReport"].code
+
+# What stands for itself: a study, or a report that names none.
+WHOLE = (
+    f"(s.type = {STUDY} OR (s.type = {REPORT} AND NOT EXISTS (SELECT 1 FROM reference n WHERE n.patient = s.patient"
+    f" AND n.rid = s.rid AND n.param = {REPORT_NAMES})))"
+)
 
 
 NO_GROUPS: tuple[frozenset[str], int | None] = (frozenset(), None)
@@ -161,6 +170,14 @@ def of_population(tx: Tx, population: Population, teams: Iterable[str], own_boun
     return _gather(tx, special, tree, population.practitioner)
 
 
+def shows_any(tx: Tx, patients: Sequence[int], shown: Expr) -> bool:
+    """Whether any study or report of these patients (rids) is one for which the condition is true."""
+    about, rids = tx.in_list("s.patient", list(patients))
+    statement = sql(f"SELECT 1 FROM resource s WHERE {about} AND NOT s.deleted AND " + WHOLE, rids)
+    statement = statement + " AND (" + asked_of(shown, "s", tx) + ") IS TRUE LIMIT 1"
+    return tx.one(statement.text, *statement.params) is not None
+
+
 def _origin(tx: Tx, row: str, orgs: Sequence[str]) -> Sql:
     function = "strpos" if tx.postgresql else "instr"
     return any_of([sql(f"{function}({row}.facts, ?) > 0", f" {fact_mark('origin', org)} ") for org in orgs])
@@ -168,7 +185,6 @@ def _origin(tx: Tx, row: str, orgs: Sequence[str]) -> Sql:
 
 def _gather(tx: Tx, start: Sql, tree: Sequence[str], practitioner: str | None) -> Known:
     own = _origin(tx, "s", tree)
-    types, type_param = tx.in_list("s.type", STUDIES)
     holders, holder_param = tx.in_list("e.organisation", list(tree))
     statement = (
         "WITH grp AS (SELECT b.patient, b.id, b.grp, b.flags FROM person a JOIN person b ON b.grp = a.grp"
@@ -179,9 +195,9 @@ def _gather(tx: Tx, start: Sql, tree: Sequence[str], practitioner: str | None) -
         "UNION ALL SELECT 2, l.patient, g.grp, l.version, l.source, l.kind, l.status, l.org, l.members, l.low, l.high"
         " FROM grp g JOIN relationship l ON l.patient = g.patient "
         "UNION ALL SELECT 3, s.patient, s.grp, 0, '', '', '', '', '', NULL, NULL FROM (SELECT g.patient, g.grp FROM grp g"
-        f" WHERE EXISTS (SELECT 1 FROM resource s WHERE s.patient = g.patient AND {types} AND NOT s.deleted AND "
+        f" WHERE EXISTS (SELECT 1 FROM resource s WHERE s.patient = g.patient AND {WHOLE} AND NOT s.deleted AND "
     )
-    statement = statement + sql("", type_param) + own + ")) s "
+    statement = statement + own + ")) s "
     if practitioner is not None:
         statement = statement + sql(
             "UNION ALL SELECT 4, e.patient, g.grp, e.version, e.id, e.practitioner, e.organisation, e.reason,"

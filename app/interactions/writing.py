@@ -86,9 +86,7 @@ def _localise(resource: dict[str, Any], base: str) -> None:
             reference["reference"] = text.removeprefix(base)
 
 
-def check_references(
-    services: Services, tx: Tx, asked: Asked, resource: dict[str, Any], here: Container[str]
-) -> None:
+def check_references(services: Services, tx: Tx, asked: Asked, resource: dict[str, Any], here: Container[str]) -> None:
     """Raises Fault unprocessable for references to what is neither in store nor `here`, or not the writer's to know."""
     named: dict[str, list[str]] = {}
     for place, reference in references(resource):
