@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> Flask:
     observability.configure(settings.log_level, settings.log_format)
     app = Flask(__name__, static_folder=None)
     switches = load(Path(settings.policy_file).read_text()) if settings.policy_file else Switches()
-    store = Store(settings.database_url, settings.replica_url or None, zone=switches.zone)
+    store = Store(settings.database_url, settings.replica_url or None, zone=switches.zone, base_url=settings.base_url)
     keys = KeyStore(settings.keys_dir)
     tokens = Tokens(store, keys, settings)
     enforcement = Enforcement(switches, reads_all=settings.demo)

@@ -2,7 +2,7 @@
 
 https://hl7.org/fhir/R4/search.html#sort. Of several values, ascending takes the least and descending the greatest; a
 date or period counts by its beginning when ascending and by its end when descending, one without that limit before all
-others. A resource without a value comes last either way.
+others; a reference by its id or address. A resource without a value comes last either way.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ def _keys(resource: dict[str, Any], sort: Sort, base_url: str, zone: str) -> Ite
 def _texts(resource: dict[str, Any], param: Param, base_url: str) -> Iterator[str]:
     match param.kind:
         case "reference":
-            for kind, id, url, _, value in references(resource, param, base_url):
-                yield f"{kind}/{id}" if id else url or value or ""
+            for _, id, url, _, _ in references(resource, param, base_url):
+                if id or url:
+                    yield id or url or ""
         case "string":
             yield from map(normalise, strings(resource, param))
         case "uri":

@@ -17,7 +17,7 @@ from app.fhir.search_names import held, known
 DEFAULT_COUNT = 20
 MAX_COUNT = 500
 MAX_SORT = 8
-MAX_CURSOR = 1024
+MAX_CURSOR = 512
 
 TOTALS = ("none", "estimate", "accurate")
 SUMMARIES = ("true", "text", "data", "count", "false")
@@ -66,7 +66,10 @@ def sort(type_name: str, value: str) -> tuple[Sort, ...]:
     for key in keys:
         name = key.strip()
         descending = name.startswith("-")
-        found.append(Sort(known(type_name, name.removeprefix("-")), descending))
+        param = known(type_name, name.removeprefix("-"))
+        if param.shape == "uid":
+            raise Wrong(f'"_sort" by {shown(param.name)} is not supported: UIDs have no order, expected another')
+        found.append(Sort(param, descending))
     return tuple(found)
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import inspect
 
-from app.fhir import index
 from app.fhir.registry import TYPES
 from app.fhir.resource import load
-from app.storage import schema
+from app.storage import indexing, schema
 from app.storage.engine import Store, Tx
 from app.storage.resources import COLUMNS, Stored, digest, stored
 from app.storage.tables import metadata
@@ -55,7 +54,7 @@ def _faults(tx: Tx, one: Stored, kept: bytes) -> list[str]:
     resource = load(one.content, len(one.content))
     if digest(resource) != kept:
         found.append(f"{one.ref}: the content is not what was written")
-    extracted = index.extract(resource)
+    _, extracted = indexing.read(tx, resource, one.content)
     count = tx.rows("SELECT count(*) FROM identifier WHERE patient = ? AND rid = ?", one.patient, one.rid)[0][0]
     logical = any(reference[5] for reference in extracted.references)
     if bool(extracted.identifiers or logical) != bool(count):

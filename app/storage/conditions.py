@@ -17,7 +17,7 @@ from app.policy.grant import Grant
 from app.policy.redaction import hides
 from app.storage.engine import Tx
 from app.storage.indexing import EXTERNAL, PATIENT_PARAMS, TEXT_SUFFIX, UID_PARAMS, WHEN, bare_uid
-from app.storage.keys import code_hash, pair_hash, param_number
+from app.storage.keys import SHORT, code_hash, pair_hash, param_number, short, type_number
 from app.storage.predicate import locatable, permits, visible
 from app.storage.sql import FALSE, Sql, all_of, any_of, sql
 
@@ -74,8 +74,8 @@ class Builder:
         if clause.modifier == "missing":
             present = any_of([self._present(type_name, param, row)])
             return any_of([("NOT " + present) if value else present for value in clause.values])
-        if clause.modifier in ("not", "not-in"):
-            wanted = Clause(param, None if clause.modifier == "not" else "in", clause.values)
+        if clause.modifier == "not":
+            wanted = Clause(param, None, clause.values)
             return "NOT COALESCE(" + self._clause(type_name, wanted, row) + ", FALSE)"
         driving = clause is self.drive
         return any_of([self._value(type_name, param, clause.modifier, value, row, driving) for value in clause.values])
@@ -149,11 +149,11 @@ class Builder:
                 "reference",
                 row,
                 param.key,
-                lambda x: sql(f"{x}.target = ? AND {x}.target_type = {EXTERNAL}", value.url),
+                lambda x: sql(f"{x}.target = ? AND {x}.target_type = {EXTERNAL}", short(value.url or "")),
             )
         types = [value.type] if value.type else list(param.targets)
-        codes = [TYPES[name].code for name in types if name in TYPES]
-        if param.name in PATIENT_PARAMS.get(type_name, ()) and PATIENT in codes and value.id is not None:
+        codes = [type_number(name) for name in types]
+        if param.name in PATIENT_PARAMS.get(type_name, ()) and (PATIENT in codes or not codes):
             group = sql(
                 "SELECT b.patient FROM identity i JOIN person a ON a.patient = i.rid JOIN person b ON b.grp = a.grp"
                 " WHERE i.type = ? AND i.id = ?",
@@ -243,7 +243,11 @@ class Builder:
             ]
         )
         if has.param.name in PATIENT_PARAMS.get(has.type, ()) and type_name == "Patient":
-            return f"EXISTS (SELECT 1 FROM resource {s} WHERE {s}.patient = {row}.rid AND " + reached + ")"
+            a, b = self.alias(), self.alias()
+            group = (
+                f"SELECT {b}.patient FROM person {a} JOIN person {b} ON {b}.grp = {a}.grp WHERE {a}.patient = {row}.rid"
+            )
+            return f"EXISTS (SELECT 1 FROM resource {s} WHERE {s}.patient IN ({group}) AND " + reached + ")"
         x = self.alias()
         head = (
             f"EXISTS (SELECT 1 FROM reference {x} JOIN resource {s} ON {s}.patient = {x}.patient AND {s}.rid = {x}.rid"
@@ -268,14 +272,14 @@ def is_identifier(param: Param) -> bool:
 def _identifier(x: str, value: Token) -> Sql:
     parts = []
     if value.code is not None:
-        parts.append(sql(f"{x}.value = ?", value.code))
+        parts.append(sql(f"{x}.value = ?", short(value.code)))
     if value.system is not None:
         parts.append(sql(f"{x}.system = ?", code_hash(value.system)))
     return all_of(parts)
 
 
 def _typed(x: str, value: Typed) -> Sql:
-    return sql(f"{x}.kind = ? AND {x}.value = ?", pair_hash(value.system, value.code), value.value)
+    return sql(f"{x}.kind = ? AND {x}.value = ?", pair_hash(value.system, value.code), short(value.value))
 
 
 def _token(x: str, value: Token) -> Sql:
@@ -287,21 +291,27 @@ def _token(x: str, value: Token) -> Sql:
 
 
 def _target(tx: Tx, x: str, codes: list[int], id: str | None) -> Sql:
+    """A reference to this id and one of the types; of any type where there are none."""
+    if not codes:
+        return sql(f"{x}.target = ? AND {x}.target_type <> {EXTERNAL}", id)
     text, param = tx.in_list(f"{x}.target_type", codes)
     return sql(f"{x}.target = ? AND {text}", id, param)
 
 
 def _contains(tx: Tx, x: str, text: str) -> Sql:
     function = "strpos" if tx.postgresql else "instr"
-    return sql(f"{function}({x}.norm, ?) > 0", text)
+    return sql(f"{function}(COALESCE({x}.whole, {x}.norm), ?) > 0", text)
 
 
 def _string(tx: Tx, x: str, text: str, modifier: str | None) -> Sql:
-    if modifier == "exact":
-        return sql(f"{x}.norm = ? AND {x}.exact = ?", normalise(text), text)
-    if modifier == "contains":
-        return _contains(tx, x, normalise(text))
     start = normalise(text)
+    if modifier == "exact":
+        return sql(f"{x}.norm = ? AND {x}.exact = ?", start[:SHORT], text)
+    if modifier == "contains":
+        return _contains(tx, x, start)
     if not start:
         return FALSE
-    return sql(f"{x}.norm >= ? AND {x}.norm < ?", start, start + "\U0010ffff")
+    begins = sql(f"{x}.norm >= ? AND {x}.norm < ?", start[:SHORT], start[:SHORT] + "\U0010ffff")
+    if len(start) > SHORT:
+        begins = begins + sql(f" AND {x}.whole >= ? AND {x}.whole < ?", start, start + "\U0010ffff")
+    return begins

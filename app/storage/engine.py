@@ -43,7 +43,7 @@ class Tx:
     in this transaction and would be asked again.
     """
 
-    __slots__ = ("_begun", "_driver", "_last", "_queue", "_store", "at", "dialect", "memory", "postgresql", "zone")
+    __slots__ = ("_begun", "_driver", "_last", "_queue", "_store", "at", "base_url", "dialect", "memory", "postgresql", "zone")
 
     def __init__(self, store: Store, driver: Any, at: int, zone: str) -> None:
         self._store = store
@@ -55,6 +55,7 @@ class Tx:
         self.postgresql = self.dialect == "postgresql"
         self.at = at
         self.zone = zone
+        self.base_url = store.base_url  # a reference that begins with it is one to this server
         self.memory: dict[Any, Any] = {}
 
     def _execute(self, sql: str, params: Sequence[Any]) -> Any:
@@ -136,9 +137,11 @@ class Store:
         replica_url: str | None = None,
         clock: Callable[[], int] = microseconds,
         zone: str = "Europe/London",
+        base_url: str = "",
     ) -> None:
         self.clock = clock
         self.zone = zone
+        self.base_url = base_url
         self.engine = _engine(url)
         self.dialect = self.engine.dialect.name
         self._pool = _transactions(self.engine)

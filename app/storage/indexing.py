@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from app.fhir import index
-from app.fhir.registry import TYPES
+from app.fhir.resource import load, references
 from app.storage.engine import Tx
-from app.storage.keys import code_hash, pair_hash, param_number
+from app.storage.keys import SHORT, code_hash, pair_hash, param_number, short, type_number
 
 TABLES = ("token", "identifier", "reference", "date", "string", "number", "uid")
 
@@ -39,17 +39,27 @@ PATIENT_PARAMS = {
 UID_PARAMS = {"ImagingStudy": ("series", "instance")}
 
 _INSERT = {
-    "token": "INSERT INTO token (patient, rid, param, code, pair, system) VALUES (?, ?, ?, ?, ?, ?)",
+    "token": "INSERT INTO token (patient, rid, param, code, pair, system, word) VALUES (?, ?, ?, ?, ?, ?, ?)",
     "identifier": "INSERT INTO identifier (patient, rid, param, value, system, kind) VALUES (?, ?, ?, ?, ?, ?)",
     "reference": "INSERT INTO reference (patient, rid, param, target_type, target) VALUES (?, ?, ?, ?, ?)",
     "date": "INSERT INTO date (patient, rid, param, low, high) VALUES (?, ?, ?, ?, ?)",
-    "string": "INSERT INTO string (patient, rid, param, norm, exact) VALUES (?, ?, ?, ?, ?)",
+    "string": "INSERT INTO string (patient, rid, param, norm, exact, whole) VALUES (?, ?, ?, ?, ?, ?)",
     "number": "INSERT INTO number (patient, rid, param, low, high) VALUES (?, ?, ?, ?, ?)",
     "uid": "INSERT INTO uid (patient, rid, param, value) VALUES (?, ?, ?, ?)",
 }
 
 TEXT_SUFFIX = ":text"
+WORD = 64  # characters of a code or URI that sorting looks at
 EXTERNAL = 0  # target_type of an absolute reference to another server
+
+
+def read(tx: Tx, resource: dict[str, Any], content: bytes) -> tuple[dict[str, Any], index.Index]:
+    """The resource with its references to this server made relative, as all that is derived reads it, and its index."""
+    if tx.base_url and f"{tx.base_url}/".encode() in content:
+        resource = load(content, len(content))
+        for _, reference in references(resource):
+            reference["reference"] = reference["reference"].removeprefix(f"{tx.base_url}/")
+    return resource, index.extract(resource, base_url=tx.base_url, zone=tx.zone)
 
 
 def when(type_name: str, extracted: index.Index) -> tuple[int | None, int | None]:
@@ -61,9 +71,8 @@ def when(type_name: str, extracted: index.Index) -> tuple[int | None, int | None
     return None, None
 
 
-def write(tx: Tx, resource: dict[str, Any], extracted: index.Index, patient: int, rid: int) -> None:
+def write(tx: Tx, type_name: str, extracted: index.Index, patient: int, rid: int) -> None:
     """Queue every index row of one resource."""
-    type_name = resource["resourceType"]
     uids = UID_PARAMS.get(type_name, ())
     own_patient = PATIENT_PARAMS.get(type_name, ()) if patient else ()
     rows: dict[str, set[tuple[Any, ...]]] = {table: set() for table in TABLES}
@@ -77,33 +86,43 @@ def write(tx: Tx, resource: dict[str, Any], extracted: index.Index, patient: int
             continue
         if code is not None or system is not None:
             rows["token"].add(
-                (number_of(param), code_hash(code or ""), pair_hash(system, code), code_hash(system or ""))
+                (number_of(param), code_hash(code or ""), pair_hash(system, code), code_hash(system or ""), word(code))
             )
         if display:
-            rows["string"].add((number_of(param + TEXT_SUFFIX), index.normalise(display), display[:200]))
+            rows["string"].add((number_of(param + TEXT_SUFFIX), *_string(display, display[:SHORT])))
     for param, system, value, kind_system, kind_code in extracted.identifiers:
         kind = pair_hash(kind_system, kind_code) if kind_code else 0
-        rows["identifier"].add((number_of(param), value, code_hash(system or ""), kind))
+        rows["identifier"].add((number_of(param), short(value), code_hash(system or ""), kind))
     for param, target_type, target, url, system, logical in extracted.references:
-        if target_type in TYPES and target:
+        if target_type and target:
             if not (param in own_patient and target_type == "Patient"):
-                rows["reference"].add((number_of(param), TYPES[target_type].code, target))
+                rows["reference"].add((number_of(param), type_number(target_type), target))
         elif url:
-            rows["reference"].add((number_of(param), EXTERNAL, url))
+            rows["reference"].add((number_of(param), EXTERNAL, short(url)))
         if logical:
-            rows["identifier"].add((number_of(param + ":identifier"), logical, code_hash(system or ""), 0))
+            rows["identifier"].add((number_of(param + ":identifier"), short(logical), code_hash(system or ""), 0))
     typed = WHEN.get(type_name)
     for param, low, high in extracted.dates:
         if param != typed:
             rows["date"].add((number_of(param), low, high))
     for param, text in extracted.strings:
-        rows["string"].add((number_of(param), index.normalise(text), text))
+        rows["string"].add((number_of(param), *_string(text, text)))
     for param, low_number, high_number in extracted.numbers:
         rows["number"].add((number_of(param), low_number, high_number))
     for param, uri in extracted.uris:
-        rows["token"].add((number_of(param), code_hash(uri), pair_hash(None, uri), code_hash("")))
+        rows["token"].add((number_of(param), code_hash(uri), pair_hash(None, uri), code_hash(""), word(uri)))
     for table, found in rows.items():
         tx.many(_INSERT[table], [(patient, rid, *row) for row in sorted(found, key=repr)])
+
+
+def _string(text: str, exact: str) -> tuple[str, str, str | None]:
+    norm = index.normalise(text)
+    return norm[:SHORT], exact, norm if len(norm) > SHORT else None
+
+
+def word(code: str | None) -> str:
+    """What stands for a code or a URI when results are sorted by it."""
+    return (code or "")[:WORD]
 
 
 def clear(tx: Tx, patient: int, rid: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from app.fhir import index, temporal
+from app.fhir import temporal
 from app.fhir.outcome import Fault
 from app.fhir.registry import TYPES
 from app.fhir.resource import dump
@@ -191,9 +191,9 @@ def _put(
 ) -> Stored:
     version, updated = current.version + 1, max(tx.at, current.updated + (1 if existing else 0))
     content = dump(stamped(resource, current.id, version, updated))
-    extracted = index.extract(resource, zone=tx.zone)
+    local, extracted = indexing.read(tx, resource, content)
     facts = projection.read(
-        tx, resource, current.type, current.id, current.rid, grant.writer, extracted, fresh=not existing
+        tx, local, current.type, current.id, current.rid, grant.writer, extracted, fresh=not existing
     )
     op = OP_CODES[method]
     code = TYPES[current.type].code
@@ -225,9 +225,9 @@ def _put(
             " rid, type, id, deleted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*values, facts.patient, current.rid, code, current.id, False)],
         )
-    indexing.write(tx, resource, extracted, facts.patient, current.rid)
+    indexing.write(tx, current.type, extracted, facts.patient, current.rid)
     now = Stored(current.rid, current.type, current.id, version, updated, False, content, facts.patient, facts.owner)
-    projection.write(tx, now, resource, facts, moved_from=current.patient if existing else None, alone=alone)
+    projection.write(tx, now, local, facts, moved_from=current.patient if existing else None, alone=alone)
     outbox.record(tx, now, op)
     for rid in () if alone else projection.dependents(tx, now, existing=existing):
         _reindex(tx, rid)
@@ -240,8 +240,7 @@ def _reindex(tx: Tx, rid: int) -> None:
     if row is None:
         return
     old = stored(row)
-    resource = orjson.loads(old.content)
-    extracted = index.extract(resource, zone=tx.zone)
+    resource, extracted = indexing.read(tx, orjson.loads(old.content), old.content)
     facts = projection.read(tx, resource, old.type, old.id, old.rid, old.owner, extracted)
     low, high = facts.when
     tx.run(
@@ -260,7 +259,7 @@ def _reindex(tx: Tx, rid: int) -> None:
         tx.many(
             "UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(facts.patient, TYPES[old.type].code, old.id)]
         )
-    indexing.write(tx, resource, extracted, facts.patient, old.rid)
+    indexing.write(tx, old.type, extracted, facts.patient, old.rid)
     now = replace(old, patient=facts.patient, owner=facts.owner)
     projection.write(tx, now, resource, facts, moved_from=old.patient)
 

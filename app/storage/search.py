@@ -5,28 +5,23 @@ The grant's rule is a part of the WHERE of page, count and include. Paging is by
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-
-from app.fhir.outcome import Fault
-from app.fhir.query import Chain, Clause, Condition, Include, Query, Reference, Sort, Token, Typed
-from app.fhir.registry import TYPES
+from app.fhir.query import Chain, Clause, Condition, Include, Query, Reference, Token, Typed
+from app.fhir.registry import TYPES, followed
 from app.policy.grant import Grant
 from app.policy.redaction import hides
 from app.storage.conditions import Builder, is_identifier
 from app.storage.engine import Tx
-from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, WHEN
+from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS
 from app.storage.keys import param_number
+from app.storage.ordering import after, decode, encode, keys_of
 from app.storage.predicate import locatable, visible, within
 from app.storage.resources import COLUMNS, Stored, stored
 from app.storage.sql import TRUE, Sql, all_of, any_of, joined, sql
 
 MOST_INCLUDED = 1000
 ITERATIONS = 4
-FOREVER = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +50,19 @@ def run(tx: Tx, grant: Grant, query: Query) -> Page:
         total = int(tx.rows(counted.text, *counted.params)[0][0])
     if query.summary == "count" or query.count == 0:
         return Page([], [], total, None, False)
-    keys = _keys(query)
+    keys = keys_of(query)
     located = locatable(tx, grant, query.type, "r")
     columns = f"SELECT {COLUMNS.format('r')}, (" + located + ")" + "".join(f", {key.expression}" for key in keys)
     statement = columns + " FROM resource r WHERE " + where
     if query.cursor is not None:
-        statement = statement + " AND " + _after(keys, _decode(query.cursor, len(keys)))
+        statement = statement + " AND " + after(keys, decode(tx, keys, query.cursor))
     order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'}" for key in keys)
     statement = statement + sql(f" ORDER BY {order} LIMIT ?", query.count + 1)
     rows = tx.rows(statement.text, *statement.params)
     more = len(rows) > query.count
     rows = rows[: query.count]
     entries = [stored(row) for row in rows]
-    next_key = _encode(rows[-1][10:]) if more else None
+    next_key = encode(rows[-1][10:]) if more else None
     included, truncated = _included(tx, grant, query, entries)
     return Page(entries, included, total, next_key, truncated)
 
@@ -98,97 +93,6 @@ def _names_patient(type_name: str, condition: Condition) -> bool:
     return isinstance(condition, Chain) and condition.param.name in PATIENT_PARAMS.get(type_name, ())
 
 
-# Order and paging ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One part of the order. The expression is never NULL, so that keys compare the same on every database."""
-
-    expression: str
-    descending: bool
-
-
-def _keys(query: Query) -> list[Key]:
-    sorts = query.sort or (Sort(TYPES[query.type].params["_lastUpdated"], True),)
-    keys: list[Key] = []
-    for sort in sorts:
-        keys += _sort_keys(query.type, sort)
-    keys.append(Key("r.rid", sorts[0].descending))
-    return keys
-
-
-def _sort_keys(type_name: str, sort: Sort) -> list[Key]:
-    param, number = sort.param, param_number(sort.param.key)
-    pick = "max" if sort.descending else "min"
-    of_row = f"x.patient = r.patient AND x.rid = r.rid AND x.param = {number}"
-    if param.name == "_lastUpdated":
-        return [Key("r.updated", sort.descending)]
-    if param.name == "_id":
-        return [Key("r.id", sort.descending)]
-    if param.kind == "date":
-        return _date_keys(type_name, sort, of_row)
-    if param.kind == "number":
-        value, blank = f"(SELECT {pick}(x.low) FROM number x WHERE {of_row})", "0"
-    elif param.kind == "string":
-        value, blank = f"(SELECT {pick}(x.norm) FROM string x WHERE {of_row})", "''"
-    elif is_identifier(param):
-        value, blank = f"(SELECT {pick}(x.value) FROM identifier x WHERE {of_row})", "''"
-    elif param.name == "status":
-        value, blank = "r.status", "''"
-    elif param.kind == "reference" and param.name not in PATIENT_PARAMS.get(type_name, ()):
-        value, blank = f"(SELECT {pick}(x.target) FROM reference x WHERE {of_row})", "''"
-    elif param.kind == "reference":
-        value, blank = "(SELECT p.id FROM person p WHERE p.patient = r.patient)", "''"
-    else:
-        raise Fault(
-            "invalid", f"sorting by '{param.name}' is not supported; expected a date, string, number or identifier"
-        )
-    # What has no value comes last in either direction.
-    absent = Key(f"(CASE WHEN {value} IS NULL THEN 1 ELSE 0 END)", False)
-    return [absent, Key(f"COALESCE({value}, {blank})", sort.descending)]
-
-
-def _date_keys(type_name: str, sort: Sort, of_row: str) -> list[Key]:
-    """A period counts by its beginning when ascending and by its end when descending; open ends lie beyond all."""
-    column, open_end, pick = ("high", FOREVER, "max") if sort.descending else ("low", -FOREVER, "min")
-    if WHEN.get(type_name) == sort.param.name:
-        there = "(r.low IS NOT NULL OR r.high IS NOT NULL)"
-        value = f"COALESCE(r.{column}, {open_end})"
-    else:
-        there = f"EXISTS (SELECT 1 FROM date x WHERE {of_row})"
-        value = f"COALESCE((SELECT {pick}(COALESCE(x.{column}, {open_end})) FROM date x WHERE {of_row}), 0)"
-    return [Key(f"(CASE WHEN {there} THEN 0 ELSE 1 END)", False), Key(value, sort.descending)]
-
-
-def _after(keys: list[Key], values: list[Any]) -> Sql:
-    if all(key.descending == keys[0].descending for key in keys):
-        left = ", ".join(key.expression for key in keys)
-        sign = "<" if keys[0].descending else ">"
-        return sql(f"({left}) {sign} ({', '.join('?' * len(values))})", *values)
-    parts = []
-    for depth, key in enumerate(keys):
-        equal = [sql(f"{keys[i].expression} = ?", values[i]) for i in range(depth)]
-        parts.append(
-            "(" + all_of([*equal, sql(f"{key.expression} {'<' if key.descending else '>'} ?", values[depth])]) + ")"
-        )
-    return any_of(parts)
-
-
-def _encode(values: tuple[Any, ...]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(list(values))).decode()
-
-
-def _decode(cursor: str, count: int) -> list[Any]:
-    try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor))
-    except ValueError as error:
-        raise Fault("invalid", "the page link is damaged; expected a link as the server gave it") from error
-    if not isinstance(values, list) or len(values) != count:
-        raise Fault("invalid", "the page link is of another search; expected a link as the server gave it")
-    return values
-
-
 # Includes --------------------------------------------------------------------------------------------------------
 
 
@@ -216,16 +120,26 @@ def _follow(tx: Tx, grant: Grant, include: Include, sources: list[Stored]) -> li
     if include.reverse:
         return _referring(tx, grant, include, sources)
     sources = [source for source in sources if source.type == include.source]
-    targets = [include.target] if include.target else list(include.param.targets)
+    targets = [include.target] if include.target else list(followed(include.param))
     if include.param.name in PATIENT_PARAMS.get(include.source, ()) and "Patient" in targets:
         rids = sorted({source.patient for source in sources if source.patient})
         text, param = tx.in_list("t.rid", rids)
-        return _rows(tx, grant, ["Patient"], sql(f"SELECT $ FROM resource t WHERE {text}", param))
+        people = _rows(tx, grant, ["Patient"], sql(f"SELECT $ FROM resource t WHERE {text}", param)) if rids else []
+        # A study of a group or a device names it like any other reference.
+        others = [source for source in sources if not source.patient] if len(targets) > 1 else []
+        return people + _referred(tx, grant, include, targets, others)
     endpoints = include.source in ("ImagingStudy", "DiagnosticReport") and include.param.name == "endpoint"
     if endpoints:
         sources = [source for source in sources if source.locatable]
     if grant.redact and hides(include.source, include.param.name):
         sources = [source for source in sources if source.locatable]
+    # The endpoint of a study that may be located is the requester's to see: the study has been decided already.
+    return _referred(tx, grant, include, targets, sources, decided=endpoints)
+
+
+def _referred(
+    tx: Tx, grant: Grant, include: Include, targets: list[str], sources: list[Stored], *, decided: bool = False
+) -> list[Stored]:
     if not sources:
         return []
     by_patient, patients = tx.in_list("x.patient", sorted({source.patient for source in sources}))
@@ -238,14 +152,20 @@ def _follow(tx: Tx, grant: Grant, include: Include, sources: list[Stored]) -> li
         rids_param,
         param_number(include.param.key),
     )
-    # The endpoint of a study that may be located is the requester's to see: the study has been decided already.
-    return _rows(tx, grant, targets, statement, decided=endpoints)
+    return _rows(tx, grant, targets, statement, decided=decided)
 
 
 def _referring(tx: Tx, grant: Grant, include: Include, sources: list[Stored]) -> list[Stored]:
-    if not sources or (include.target and include.target != sources[0].type):
-        return []
-    if include.param.name in PATIENT_PARAMS.get(include.source, ()) and sources[0].type == "Patient":
+    """Resources that refer to the sources, which may be of several types where includes build on each other."""
+    found = []
+    for kind in (include.target,) if include.target else followed(include.param):
+        alike = [source for source in sources if source.type == kind]
+        found += _referring_to(tx, grant, include, kind, alike) if alike else []
+    return found
+
+
+def _referring_to(tx: Tx, grant: Grant, include: Include, kind: str, sources: list[Stored]) -> list[Stored]:
+    if include.param.name in PATIENT_PARAMS.get(include.source, ()) and kind == "Patient":
         text, param = tx.in_list("t.patient", sorted({source.rid for source in sources}))
         return _rows(tx, grant, [include.source], sql(f"SELECT $ FROM resource t WHERE {text}", param))
     by_target, ids = tx.in_list("x.target", [source.id for source in sources])
@@ -253,7 +173,7 @@ def _referring(tx: Tx, grant: Grant, include: Include, sources: list[Stored]) ->
         "SELECT DISTINCT $ FROM reference x JOIN resource t ON t.patient = x.patient AND t.rid = x.rid"
         f" WHERE {by_target} AND x.target_type = ? AND x.param = ?",
         ids,
-        TYPES[sources[0].type].code,
+        TYPES[kind].code,
         param_number(include.param.key),
     )
     if grant.redact and hides(include.source, include.param.name):

@@ -113,6 +113,7 @@ token = _of_patient(
     Column("code", BigInteger, nullable=False),
     Column("pair", BigInteger, nullable=False),
     Column("system", BigInteger, nullable=False),
+    Column("word", Key, nullable=False),  # the code's beginning, for sorting alone
     Index("token_patient", "patient", "rid", "param"),
     Index("token_value", "param", "code", "pair", "rid"),
 )
@@ -148,8 +149,9 @@ date = _of_patient(
 string = _of_patient(
     "string",
     Column("param", Integer, nullable=False),
-    Column("norm", Key, nullable=False),
+    Column("norm", Key, nullable=False),  # no longer than a b-tree takes
     Column("exact", Key, nullable=False),
+    Column("whole", Text),  # the normalised text where `norm` is only its beginning
     Index("string_patient", "patient", "rid", "param"),
     Index("string_value", "param", "norm"),
 )

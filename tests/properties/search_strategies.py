@@ -9,8 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from app.fhir.index import Index, normalise
 from app.fhir.query import Param
 from app.fhir.registry import PREFIXES, TYPES, modifiers
+from app.fhir.temporal import format_instant
 
 BASE = "https://registry.example/fhir"
 
@@ -177,3 +179,40 @@ def _value(param: Param, modifier: str) -> st.SearchStrategy[str]:
         "uri": (PLACES | WORDS).map(escaped),
         "string": text,
     }[param.kind]
+
+
+def asking(kind: str, index: Index) -> list[tuple[str, str]]:
+    """One parameter for each row, that must find the resource again."""
+    asked: list[tuple[str, str]] = []
+    for name, system, code, display in index.tokens:
+        if code and code.strip():
+            asked.append((name, f"{escaped(system)}|{escaped(code)}" if system else escaped(code)))
+        if display and normalise(display) and TYPES[kind].params[name].shape in ("concept", "identifier"):
+            asked.append((f"{name}:text", escaped(display)))
+    for name, system, value, kind_system, kind_code in index.identifiers:
+        if value.strip():
+            asked.append((name, f"{escaped(system)}|{escaped(value)}" if system else escaped(value)))
+        if kind_system and kind_code:
+            asked.append((f"{name}:of-type", "|".join(map(escaped, (kind_system, kind_code, value)))))
+    for name, target, id, url, system, logical in index.references:
+        if id:
+            asked.append((name, f"{target}/{id}"))
+        if url:
+            asked.append((name, escaped(url)))
+        if logical and logical.strip():
+            asked.append(
+                (f"{name}:identifier", f"{escaped(system)}|{escaped(logical)}" if system else escaped(logical))
+            )
+    for name, low, high in index.dates:
+        if low is not None:
+            asked += [(name, f"ge{format_instant(low)}"), (name, f"ap{format_instant(low)}")]
+        if high is not None:
+            asked.append((name, f"le{format_instant(high - 1)}"))
+    for name, text in index.strings:
+        if text.strip():
+            asked.append((f"{name}:exact", escaped(text)))
+        if normalise(text):
+            asked += [(name, escaped(text)), (f"{name}:contains", escaped(text))]
+    asked += [(name, f"{low:.1f}") for name, low, _ in index.numbers]
+    asked += [(name, escaped(uri)) for name, uri in index.uris if uri.strip()]
+    return asked

@@ -13,8 +13,7 @@ from app.fhir.outcome import Fault
 from app.fhir.query import Clause, Condition, Range, Reference, Text, Token, Typed, Value
 from app.fhir.registry import TYPES
 from app.fhir.search import parse
-from app.fhir.temporal import format_instant
-from tests.properties.search_strategies import BASE, JUNK, clauses, escaped, resources
+from tests.properties.search_strategies import BASE, JUNK, asking, clauses, resources
 
 NOW = 1_773_000_000_000_000
 VALUESETS = {"http://values": [("http://s", "a"), ("http://s", "b c"), (None, "A")]}
@@ -27,48 +26,11 @@ def test_no_json_is_too_odd_to_index(resource: Any) -> None:
     assert isinstance(extract(resource), Index)
 
 
-def queries(kind: str, index: Index) -> list[tuple[str, str]]:
-    """One parameter for each row, that must find the resource again."""
-    asked: list[tuple[str, str]] = []
-    for name, system, code, display in index.tokens:
-        if code and code.strip():
-            asked.append((name, f"{escaped(system)}|{escaped(code)}" if system else escaped(code)))
-        if display and normalise(display) and TYPES[kind].params[name].shape in ("concept", "identifier"):
-            asked.append((f"{name}:text", escaped(display)))
-    for name, system, value, kind_system, kind_code in index.identifiers:
-        if value.strip():
-            asked.append((name, f"{escaped(system)}|{escaped(value)}" if system else escaped(value)))
-        if kind_system and kind_code:
-            asked.append((f"{name}:of-type", "|".join(map(escaped, (kind_system, kind_code, value)))))
-    for name, target, id, url, system, logical in index.references:
-        if id:
-            asked.append((name, f"{target}/{id}"))
-        if url:
-            asked.append((name, escaped(url)))
-        if logical and logical.strip():
-            asked.append(
-                (f"{name}:identifier", f"{escaped(system)}|{escaped(logical)}" if system else escaped(logical))
-            )
-    for name, low, high in index.dates:
-        if low is not None:
-            asked += [(name, f"ge{format_instant(low)}"), (name, f"ap{format_instant(low)}")]
-        if high is not None:
-            asked.append((name, f"le{format_instant(high - 1)}"))
-    for name, text in index.strings:
-        if text.strip():
-            asked.append((f"{name}:exact", escaped(text)))
-        if normalise(text):
-            asked += [(name, escaped(text)), (f"{name}:contains", escaped(text))]
-    asked += [(name, f"{low:.1f}") for name, low, _ in index.numbers]
-    asked += [(name, escaped(uri)) for name, uri in index.uris if uri.strip()]
-    return asked
-
-
 @settings(max_examples=150, deadline=None)
 @given(resources())
 def test_a_resource_is_found_by_everything_in_its_own_index(resource: dict[str, Any]) -> None:
     kind = resource["resourceType"]
-    for name, value in queries(kind, extract(resource, base_url=BASE)):
+    for name, value in asking(kind, extract(resource, base_url=BASE)):
         query = parse(kind, [(name, value)], base_url=BASE, at=NOW)
         assert matches(resource, query.where, base_url=BASE), (name, value)
 

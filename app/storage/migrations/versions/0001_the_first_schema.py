@@ -328,6 +328,7 @@ def upgrade() -> None:
         sa.Column("param", sa.Integer(), nullable=False),
         sa.Column("norm", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("exact", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("whole", sa.Text(), nullable=True),
     )
     with op.batch_alter_table("string", schema=None) as batch_op:
         batch_op.create_index("string_patient", ["patient", "rid", "param"], unique=False)
@@ -341,6 +342,7 @@ def upgrade() -> None:
         sa.Column("code", sa.BigInteger(), nullable=False),
         sa.Column("pair", sa.BigInteger(), nullable=False),
         sa.Column("system", sa.BigInteger(), nullable=False),
+        sa.Column("word", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
     )
     with op.batch_alter_table("token", schema=None) as batch_op:
         batch_op.create_index("token_patient", ["patient", "rid", "param"], unique=False)
