@@ -18,6 +18,7 @@ COMMANDS = {
     "harvest": ("app.ingest.cli", "harvest"),
     "explain": ("app.access.cli", "explain"),
     "policy": ("app.access.cli", "policy"),
+    "audit": ("app.access.audit_cli", "audit"),
 }
 
 

@@ -47,6 +47,12 @@ class Settings:
     )
     policy_file: str = _setting("REGISTRY_POLICY_FILE", "", "TOML with the region's switches", "–")
     keys_dir: str = _setting("REGISTRY_KEYS_DIR", "var/keys", "signing and cursor keys, with rotation")
+    audit_dir: str = _setting(
+        "REGISTRY_AUDIT_DIR",
+        "",
+        "signed checkpoints of the audit, outside the database; best on a disk that can only be added to",
+        "`audit` in the keys directory",
+    )
     issuers_file: str = _setting(
         "REGISTRY_ISSUERS_FILE", "", "TOML: trusted external issuers and their claim maps", "–"
     )
@@ -93,6 +99,11 @@ class Settings:
     def demo_region(self) -> bool:
         """Whether the demo region is to be there."""
         return self.demo and self.demo_data == "1"
+
+    @property
+    def checkpoints_dir(self) -> str:
+        """Where the audit's signed checkpoints lie."""
+        return self.audit_dir or str(Path(self.keys_dir) / "audit")
 
     @property
     def origin(self) -> str:

@@ -28,6 +28,7 @@ EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "request_failed": ("error", frozenset({"request_id", "error", "place"})),
     "database_unavailable": ("error", frozenset({"request_id"})),
     "demo_loaded": ("info", frozenset({"resources"})),
+    "audit_not_linked": ("error", frozenset({"error", "place"})),
     "migrated": ("info", frozenset({"revision"})),
     "library_warned": ("warning", frozenset({"logger", "error", "place", "text"})),
     "library_failed": ("error", frozenset({"logger", "error", "place", "text"})),

@@ -1,4 +1,5 @@
-"""The last look before anybody is served: are the clients that this database knows safe to serve in this mode?
+"""The last look before anybody is served: are the clients that this database knows safe to serve in this mode? And what
+runs behind the requests from then on.
 
 https://owasp.org/Top10/A05_2021-Security_Misconfiguration/ is what it guards against. Commands are not asked, for it
 is they that register clients.
@@ -6,8 +7,11 @@ is they that register clients.
 
 from __future__ import annotations
 
+import contextlib
+
 from flask import Flask
 
+from app.access.linker import Linker
 from app.config import SettingsError
 from app.demo import story
 from app.interactions import Services
@@ -23,3 +27,12 @@ def refuse_unsafe(app: Flask) -> None:
         known = [client.id for client in oauth.every(tx) if not client.disabled]
     if faults := services.settings.unsafe_to_serve(known, [client.id for client in story.CLIENTS]):
         raise SettingsError(faults)
+
+
+def behind(app: Flask) -> None:
+    """Keep the region's choices for replay, and link the audit behind the requests of this process."""
+    services: Services = app.extensions["services"]
+    linker = Linker.of(services.store, services.settings, services.enforcement.switches)
+    with contextlib.suppress(Exception):  # where the database is away, the linker tries again
+        linker.keep_policy()
+    app.before_request(linker.start)

@@ -115,6 +115,12 @@ def entry(body: Mapping[str, Any]) -> audit.Entry:
     )
 
 
+def columns(body: Mapping[str, Any]) -> tuple[object, ...]:
+    """What stands beside a record in its row (storage.audit.ENVELOPE)."""
+    e = entry(body)
+    return (e.id, e.at, e.patient, e.action, e.subtype, e.outcome, e.client, e.agent, e.org, e.entity, e.faces)
+
+
 def _faces(body: Mapping[str, Any]) -> int:
     """Which AuditEvents the record stands for."""
     if body["interaction"] == "login":

@@ -50,6 +50,9 @@ class Recorded:
     face: int = BASIC
 
 
+ENVELOPE = "a.id, a.at, a.patient, a.action, a.subtype, a.outcome, a.client, a.agent, a.org, a.entity, a.faces"
+
+
 def write(tx: Tx, entries: Sequence[Entry]) -> None:
     """Queue the rows; they commit with the transaction or not at all."""
     tx.many(

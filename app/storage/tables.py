@@ -281,3 +281,37 @@ audit = Table(
     Index("audit_patient", "patient", "at"),
     Index("audit_at", "at"),
 )
+
+# Where each audit row stands in the chain of a day, and the hash up to it. Rows are linked behind their insert.
+audit_link = Table(
+    "audit_link",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Index("audit_link_seq", "seq", unique=True),
+)
+
+# How far each day's chain has come, with the frontier of its Merkle tree. The newest holds where to look for more.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("horizon", BigInteger, nullable=False),
+    Column("pending", BigInteger),
+    Column("pending_at", BigInteger),
+)
+
+# Every set of the region's choices that was ever in force, by its hash, so that a decision can be made again.
+policy_set = Table(
+    "policy_set",
+    metadata,
+    Column("hash", Key, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)

@@ -11,6 +11,36 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "audit_link",
+        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "n"),
+    )
+    with op.batch_alter_table("audit_link", schema=None) as batch_op:
+        batch_op.create_index("audit_link_seq", ["seq"], unique=True)
+
+    op.create_table(
+        "audit_chain",
+        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.Column("horizon", sa.BigInteger(), nullable=False),
+        sa.Column("pending", sa.BigInteger(), nullable=True),
+        sa.Column("pending_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("day"),
+    )
+    op.create_table(
+        "policy_set",
+        sa.Column("hash", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_table(
         "audit",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
@@ -453,6 +483,12 @@ def downgrade() -> None:
         batch_op.drop_index("change_order")
 
     op.drop_table("change")
+    op.drop_table("policy_set")
+    op.drop_table("audit_chain")
+    with op.batch_alter_table("audit_link", schema=None) as batch_op:
+        batch_op.drop_index("audit_link_seq")
+
+    op.drop_table("audit_link")
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.drop_index("audit_patient")
         batch_op.drop_index("audit_id")
