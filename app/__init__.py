@@ -16,12 +16,14 @@ from app.policy.switches import Switches, load
 from app.published import published, validator
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
+from app.smart import known, launcher, pages
 from app.smart.discovery import smart_configuration
+from app.smart.flow import Flow
 from app.smart.keys import KeyStore
-from app.smart.server import authorization_server
+from app.smart.server import Server
 from app.smart.tokens import Tokens
 from app.storage.engine import Store
-from app.web import landing
+from app.web import landing, sample
 
 __version__ = "0.1.0"
 
@@ -38,15 +40,35 @@ def create_app(settings: Settings) -> Flask:
     checked = validator(Options(settings.nhs_numbers == "strict", settings.demo))
     services = Services(store, enforcement, settings, keys.seal, keys.open_seal, checked, published())
     app.extensions |= {"services": services, "tokens": tokens}
-    server = authorization_server(app, store, tokens, f"{settings.origin}/auth/token")
+    _sessions(app, settings, keys)
+    server = Server(app, store, tokens, f"{settings.origin}/auth/token")
     app.register_blueprint(routes.blueprint(services, tokens.subject, smart_configuration))
     app.register_blueprint(smart.blueprint(services, server, tokens))
+    flow = Flow(services)
+    app.register_blueprint(pages.blueprint(flow))
+    app.register_blueprint(known.blueprint(services))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
+    if settings.demo_region:
+        app.register_blueprint(launcher.blueprint(flow))
+        app.register_blueprint(sample.blueprint(services))
     app.register_blueprint(openapi.blueprint(settings))
     cli.register(app)
     _measure(app)
     return app
+
+
+def _sessions(app: Flask, settings: Settings, keys: KeyStore) -> None:
+    """How a browser's cookie is: signed, out of reach of scripts, of this server alone, and over TLS where that is used."""
+    secure = settings.base_url.startswith("https://")
+    app.config |= {
+        "SECRET_KEY": keys.secret("web"),
+        "SESSION_COOKIE_NAME": "__Host-registry" if secure else "registry",
+        "SESSION_COOKIE_SECURE": secure,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "WTF_CSRF_TIME_LIMIT": None,
+    }
 
 
 def _measure(app: Flask) -> None:

@@ -14,6 +14,8 @@ COMMANDS = {
     "demo": ("app.demo.cli", "demo"),
     "client": ("app.smart.cli", "client"),
     "token": ("app.smart.cli", "token"),
+    "user": ("app.smart.users", "user"),
+    "keys": ("app.smart.users", "keys"),
     "ingest": ("app.ingest.cli", "ingest"),
     "harvest": ("app.ingest.cli", "harvest"),
     "explain": ("app.access.cli", "explain"),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Subject:
     """`kind`: app | backend | archive | steward | user. `organisation` is a key (`ods:RXB`); `practitioner` and
     `patient` are references; instants in microseconds UTC. `decision_point`: a trusted enforcement point, which may ask
-    about others. `token` is the token's id (jti), `address` where the request came from; both for the audit alone."""
+    about others. `token` is the token's id (jti), `address` where the request came from; both for the audit alone.
+    `user` is who logged in, `family` what they approved for the app."""
 
     client_id: str
     kind: str
@@ -24,6 +25,8 @@ class Subject:
     decision_point: bool = False
     token: str | None = None
     address: str = ""
+    user: str | None = None
+    family: str | None = None
 
     @property
     def ods(self) -> str | None:

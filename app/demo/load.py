@@ -35,7 +35,7 @@ def load(
 ) -> Loaded:
     """The demo region and `patients` more. `done` is told how many resources each step dealt with."""
     loaded = Loaded()
-    services.store.retry(clients.register)
+    services.store.retry(lambda tx: clients.register(tx, services.settings.origin))
     everything = region(services.store.clock(), patients)
     for start in range(0, len(everything), TOGETHER):
         part = everything[start : start + TOGETHER]

@@ -37,7 +37,8 @@ class DemoClient:
     scope: str
     role: str = "system"
     purpose: str | None = "TREAT"
-    redirects: tuple[str, ...] = ()
+    redirects: tuple[str, ...] = ()  # below the server's own origin
+    launch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,6 @@ class DemoLogin:
     organisation: str | None = None  # ODS code
     practitioner: str | None = None
     patient: str | None = None
-    start: str = "/"
 
 
 ARCHIVE_SCOPE = (
@@ -64,6 +64,11 @@ EPR_SCOPE = (
     " system/Endpoint.rs system/Organization.rs system/Practitioner.rs"
 )
 
+SAMPLE_SCOPE = (
+    "launch launch/patient launch/encounter launch/imagingstudy openid fhirUser profile offline_access online_access"
+    " patient/*.rs user/*.rs"
+)
+
 CLIENTS = (
     DemoClient("demo-steward", "Region's steward", "steward", "ZQ1", "system/*.cruds", purpose=None),
     DemoClient("alderbrook-epr", "Alderbrook patient record", "backend", "ZA1", EPR_SCOPE),
@@ -72,6 +77,17 @@ CLIENTS = (
     DemoClient("alderbrook-archive", "Alderbrook archive", "archive", "ZA1", ARCHIVE_SCOPE),
     DemoClient("birchwater-archive", "Birchwater archive", "archive", "ZB1", ARCHIVE_SCOPE),
     DemoClient("cedarholme-archive", "Cedarholme archive", "archive", "ZC1", ARCHIVE_SCOPE),
+    # Of the region, so that people of each of its trusts may use it.
+    DemoClient(
+        "sample-app",
+        "Sample app",
+        "app",
+        "ZQ1",
+        SAMPLE_SCOPE,
+        "clinician",
+        redirects=("/sample",),
+        launch="/sample/launch",
+    ),
 )
 
 STEWARD = "demo-steward"
@@ -79,19 +95,15 @@ STORY_CLIENT = "alderbrook-epr"
 
 LOGINS = (
     DemoLogin(
-        "clinician",
-        "clinician",
-        "a clinician at Alderbrook",
-        "clinician",
-        "ZA1",
-        "Practitioner/dr-avocet",
-        start="/viewer",
+        "clinician", "clinician", "Dr Avocet, clinician at Alderbrook", "clinician", "ZA1", "Practitioner/dr-avocet"
     ),
+    DemoLogin("privacy", "privacy", "Mx Wren, privacy officer at Alderbrook", "privacy", "ZA1", "Practitioner/ig-wren"),
+    DemoLogin("patient", "patient", "Hazel Demo, patient", "patient", patient="Patient/hazel"),
     DemoLogin(
-        "privacy", "privacy", "a privacy officer at Alderbrook", "privacy", "ZA1", "Practitioner/ig-wren", None, "/desk"
+        "clerk", "clerk", "Mx Dunlin, imaging coordinator at Alderbrook", "clerical", "ZA1", "Practitioner/clerk-dunlin"
     ),
-    DemoLogin("patient", "patient", "the patient Hazel Demo", "patient", None, None, "Patient/hazel", "/choices"),
 )
+SHOWN_LOGINS = LOGINS[:3]
 
 SHOWN_CLIENTS = (
     ("alderbrook-epr", "the record system of the trust that treats the story's patient"),

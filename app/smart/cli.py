@@ -6,6 +6,7 @@ import json
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from flask import current_app
@@ -40,6 +41,8 @@ def _services() -> Services:
 @click.option("--jwks", type=click.Path(exists=True, dir_okay=False), help="File with the client's public keys.")
 @click.option("--jwks-url", help="Where the client publishes its public keys.")
 @click.option("--redirect-uri", multiple=True, help="Where an app may be sent back to; may be given several times.")
+@click.option("--launch-url", help="Where a record system launches an app.")
+@click.option("--confidential", is_flag=True, help="An app that keeps a secret; printed once.")
 @click.option("--role", type=click.Choice(ROLES))
 @click.option("--purpose", help="Purpose of use that the client's requests have, such as TREAT.")
 @click.option("--id", "client_id", help="An id of one's own choice.")
@@ -52,6 +55,8 @@ def add(
     jwks: str | None,
     jwks_url: str | None,
     redirect_uri: tuple[str, ...],
+    launch_url: str | None,
+    confidential: bool,
     role: str | None,
     purpose: str | None,
     client_id: str | None,
@@ -65,7 +70,14 @@ def add(
     key = key_from(ODS, org)
     if key is None or not key.removeprefix("ods:").isalnum():
         raise click.UsageError("--org is not an ODS code; expected letters and digits such as RXB")
-    secret = None if jwks or jwks_url or kind == "app" else secrets.token_urlsafe(32)
+    for address in (*redirect_uri, *([launch_url] if launch_url else [])):
+        if not registrable(address):
+            raise click.UsageError(
+                f"'{address}' is no address to send a browser to; expected https, or http on loopback"
+            )
+    if kind == "app" and not redirect_uri:
+        raise click.UsageError("an app has no --redirect-uri; expected one or more")
+    secret = None if jwks or jwks_url or (kind == "app" and not confidential) else secrets.token_urlsafe(32)
     registered = Client(
         id=client_id or f"{kind}-{secrets.token_hex(6)}",
         name=name,
@@ -78,10 +90,23 @@ def add(
         jwks_url=jwks_url,
         secret_hash=generate_password_hash(secret) if secret else None,
         redirect_uris=" ".join(redirect_uri),
+        launch_url=launch_url,
     )
     _services().store.retry(lambda tx: oauth.add(tx, registered))
     said = {"client_id": registered.id} | ({"client_secret": secret} if secret else {})
     click.echo(json.dumps(said) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
+
+
+def registrable(address: str) -> bool:
+    """Whether a browser may be sent there with a code: https, loopback, or a native app's own scheme; no fragment."""
+    parts = urlsplit(address)
+    if not address.isascii() or not address.isprintable() or " " in address or "#" in address or "\\" in address:
+        return False
+    if parts.scheme == "http":
+        return parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "https":
+        return bool(parts.hostname) and parts.username is None
+    return "." in parts.scheme  # RFC 8252, section 7.1: a domain name in reverse
 
 
 def _read_jwks(path: str) -> str:

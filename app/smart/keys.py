@@ -1,6 +1,7 @@
 """Keys in a directory: signing keys with rotation (two are live), and secrets for sealing. Made on first use, mode 0600.
 
-A token names its key by `kid`; keys are looked up in this directory alone, whatever else a token's header says.
+A token names its key by `kid`; keys are looked up in this directory alone, whatever else a token's header says. A key
+that another process has made is found as soon as a token names it, and signs from the next token on.
 """
 
 from __future__ import annotations
@@ -8,46 +9,94 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey, RSAKey
+
+from app.smart import jose
 
 ALGORITHM = "ES384"
+IDENTITY_ALGORITHM = "RS256"  # which every OpenID Connect client understands
 LIVE = 2
 
 
+@dataclass
+class Ring:
+    """The keys of one use: files `NAME-000001.json`, the newest signs, `LIVE` are good."""
+
+    directory: Path
+    name: str
+    algorithm: str
+    keys: list[jose.Key] = field(default_factory=list)
+    stamp: int = -1
+
+    def files(self) -> list[Path]:
+        return sorted(self.directory.glob(f"{self.name}-*.json"))
+
+    def current(self) -> list[jose.Key]:
+        """The keys as they stand in the directory now, oldest first; the first is made when it is asked for."""
+        stamp = self.directory.stat().st_mtime_ns
+        if stamp != self.stamp or not self.keys:
+            if not self.files():
+                self.rotate()
+            self.keys = [self._import(orjson.loads(path.read_bytes())) for path in self.files()]
+            self.stamp = stamp
+        return self.keys
+
+    def _import(self, document: dict[str, Any]) -> jose.Key:
+        return RSAKey.import_key(document) if document["kty"] == "RSA" else ECKey.import_key(document)
+
+    def rotate(self) -> str:
+        """Make a new key, which signs from now on; its kid. The one before stays good for what it has signed."""
+        files = self.files()
+        number = int(files[-1].stem.split("-")[1]) + 1 if files else 1
+        parameters: Any = {"kid": secrets.token_urlsafe(9), "use": "sig", "alg": self.algorithm}
+        key: jose.Key
+        if self.algorithm.startswith("RS"):
+            key = RSAKey.generate_key(2048, parameters=parameters)
+        else:
+            key = ECKey.generate_key("P-384", parameters=parameters)
+        _write(self.directory / f"{self.name}-{number:06d}.json", _json(key.as_dict(private=True)))
+        for old in self.files()[:-LIVE]:
+            old.unlink(missing_ok=True)
+        self.keys = []
+        return str(parameters["kid"])
+
+    def sign(self, claims: dict[str, Any], typ: str) -> str:
+        """A JWT under the newest key."""
+        key = self.current()[-1]
+        header = {"alg": self.algorithm, "kid": key.kid, "typ": typ}
+        return jwt.encode(header, claims, key, algorithms=[self.algorithm])
+
+    def verify(self, token: str, typ: str) -> dict[str, Any] | None:
+        """The claims of a JWT that one of these keys signed, of this `typ`; None for anything else."""
+        try:
+            found = jose.read(token, self.current(), [self.algorithm])
+        except jose.BadToken:
+            return None
+        return dict(found.claims) if found.header.get("typ") == typ else None
+
+
 class KeyStore:
-    """The keys of one directory."""
+    """The keys of one directory: those of access tokens, those of id tokens, and secrets."""
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self._files():
-            self.rotate()
-        self._keys = self._load()
+        self.access = Ring(self.directory, "signing", ALGORITHM)
+        self.identity = Ring(self.directory, "identity", IDENTITY_ALGORITHM)
+        self.access.current()
         self._fernet = Fernet(base64.urlsafe_b64encode(self.secret("seal")))
 
-    def _files(self) -> list[Path]:
-        return sorted(self.directory.glob("signing-*.json"))
-
-    def _load(self) -> list[ECKey]:
-        return [ECKey.import_key(orjson.loads(path.read_bytes())) for path in self._files()]
-
     def rotate(self) -> None:
-        """Make a new signing key; the one before stays good for what it has signed, older ones go."""
-        files = self._files()
-        number = int(files[-1].stem.split("-")[1]) + 1 if files else 1
-        kid = secrets.token_urlsafe(9)
-        key = ECKey.generate_key("P-384", parameters={"kid": kid, "use": "sig", "alg": ALGORITHM})
-        _write(self.directory / f"signing-{number:06d}.json", _json(key.as_dict(private=True)))
-        for old in self._files()[:-LIVE]:
-            old.unlink()
-        self._keys = self._load()
+        """New keys for both uses."""
+        self.access.rotate()
+        self.identity.rotate()
 
     def secret(self, name: str) -> bytes:
         """32 bytes that stay the same for this directory."""
@@ -58,23 +107,15 @@ class KeyStore:
 
     def jwks(self) -> dict[str, Any]:
         """The public keys."""
-        return {"keys": [key.as_dict(private=False) for key in self._keys]}
+        return {"keys": [key.as_dict(private=False) for ring in (self.access, self.identity) for key in ring.current()]}
 
     def sign(self, claims: dict[str, Any], typ: str) -> str:
-        """A JWT under the newest key."""
-        key = self._keys[-1]
-        return jwt.encode({"alg": ALGORITHM, "kid": key.kid, "typ": typ}, claims, key, algorithms=[ALGORITHM])
+        """An access token."""
+        return self.access.sign(claims, typ)
 
     def verify(self, token: str, typ: str) -> dict[str, Any] | None:
-        """The claims of a JWT that one of these keys signed, of this `typ`; None for anything else."""
-        try:
-            found = jwt.decode(token, KeySet([*self._keys]), algorithms=[ALGORITHM])
-        except (JoseError, ValueError, TypeError, KeyError):
-            return None
-        header = found.header
-        if header.get("typ") != typ or "crit" in header or not isinstance(header.get("kid"), str):
-            return None
-        return found.claims
+        """The claims of an access token that was signed here; None for anything else."""
+        return self.access.verify(token, typ)
 
     def seal(self, content: bytes) -> str:
         """Encrypted and signed, as text for an address."""

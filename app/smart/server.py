@@ -1,117 +1,226 @@
-"""The token endpoint, by authlib: client_credentials for backend services.
+"""The authorization server, by authlib: codes for apps, refresh tokens, client_credentials for backend services.
 
-https://hl7.org/fhir/smart-app-launch/backend-services.html, RFC 6749, 7009, 7523, 7662
+https://hl7.org/fhir/smart-app-launch/app-launch.html and backend-services.html; RFC 6749, 7523, 7636, 9700
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
+import re
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2.rfc6749 import ClientMixin, grants
-from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidScopeError
-from flask import Flask
-from werkzeug.security import check_password_hash
+from authlib.integrations.flask_oauth2.requests import FlaskOAuth2Payload, FlaskOAuth2Request
+from authlib.oauth2 import OAuth2Request
+from authlib.oauth2.base import OAuth2Error
+from authlib.oauth2.rfc6749 import grants
+from authlib.oauth2.rfc6749.errors import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    UnauthorizedClientError,
+)
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from flask import Flask, Response
+from flask import request as http
 
 from app.access import scopes
-from app.smart import assertions
+from app.smart import approvals
+from app.smart.clients import METHODS, Registered, by_assertion, finder
 from app.smart.tokens import BACKEND_SECONDS, Tokens
-from app.storage import oauth
 from app.storage.engine import Store
-from app.storage.oauth import Client
 
-METHODS = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
+GRANTS = ("authorization_code", "refresh_token", "client_credentials")
+_VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}\Z")
 
 
-class Registered(ClientMixin):  # type: ignore[misc]
-    """A client of the registry as authlib wants to see it."""
+class FormPayload(FlaskOAuth2Payload):  # type: ignore[misc]
+    """Parameters from the body alone, never from the address."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    @property
+    def data(self) -> Any:
+        return self._request.form
 
-    def get_client_id(self) -> str:
-        return self.client.id
 
-    def get_default_redirect_uri(self) -> str:
-        return ""
+class FormRequest(FlaskOAuth2Request):  # type: ignore[misc]
+    """A request as authlib wants to see it. Nothing rests on the address by which it came: TLS ends in front of here."""
 
-    def get_allowed_scope(self, scope: str | None) -> str:
-        """The scope, which the grant has checked to lie within the registration."""
-        return scope or ""
+    def __init__(self, request: Any) -> None:
+        OAuth2Request.__init__(self, method=request.method, uri="https://here.invalid/", headers=request.headers)
+        self._request = request
+        self.payload = FormPayload(request)
 
-    def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri in self.client.redirect_uris.split()
 
-    def check_client_secret(self, client_secret: str) -> bool:
-        return bool(self.client.secret_hash) and check_password_hash(self.client.secret_hash or "", client_secret)
+class Server(AuthorizationServer):  # type: ignore[misc]
+    """authlib's server with the registry's parts at hand."""
 
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        symmetric = self.client.secret_hash is not None
-        return method == "private_key_jwt" if not symmetric else method.startswith("client_secret")
+    def __init__(self, app: Flask, store: Store, tokens: Tokens, token_url: str) -> None:
+        super().__init__(app, query_client=finder(store), save_token=lambda token, request: None)
+        self.store, self.tokens = store, tokens
+        self.register_client_auth_method("private_key_jwt", by_assertion(store, token_url))
+        for grant in (CodeGrant, RefreshGrant, BackendGrant):
+            self.register_grant(grant)
 
-    def check_response_type(self, response_type: str) -> bool:
-        return False
+    def create_oauth2_request(self, request: Any) -> FormRequest:
+        return FormRequest(http)
 
-    def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "client_credentials" and self.client.kind != "app"
+    def create_token_response(self, request: Any = None) -> Response:
+        """What the token endpoint answers, an OAuth error for whatever is wrong with the request."""
+        asked = self.create_oauth2_request(request)
+        try:
+            check_form(asked)
+            grant = self.get_token_grant(asked)
+            grant.validate_token_request()
+            answer: Response = self.handle_response(*grant.create_token_response())
+        except OAuth2Error as error:
+            answer = self.handle_error_response(asked, error)
+        return answer
+
+    def proved_client(self, endpoint: str, *, public: bool = False) -> Registered:
+        """The client that a request to another endpoint is of. Raises OAuth2Error."""
+        asked = self.create_oauth2_request(None)
+        check_header(asked)
+        found: Registered = self.authenticate_client(asked, METHODS if public else METHODS[:3], endpoint)
+        return found
+
+
+class UnsupportedGrant(OAuth2Error):  # type: ignore[misc]
+    """RFC 6749, section 5.2."""
+
+    error = "unsupported_grant_type"
+
+
+def check_form(request: FormRequest) -> None:
+    """A token request is a form with each parameter once, and nothing in its address. Raises OAuth2Error."""
+    if http.query_string:
+        raise InvalidRequestError("parameters stand in the address; expected them in the body alone")
+    form = request.form
+    if any(len(form.getlist(name)) > 1 for name in form):
+        raise InvalidRequestError("a parameter is given twice; expected it once")
+    if "grant_type" not in form:
+        raise InvalidRequestError("grant_type is missing; expected a form with one")
+    if form["grant_type"] not in GRANTS:
+        raise UnsupportedGrant(f"grant_type is not supported; expected one of {', '.join(GRANTS)}")
+    check_header(request)
+
+
+def check_header(request: FormRequest) -> None:
+    """A Basic header is one that can be read. Raises OAuth2Error."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return
+    try:
+        base64.b64decode(given.strip(), validate=True).decode()
+        if not given.strip():
+            raise ValueError
+    except ValueError:
+        raise InvalidClientError("the Basic header cannot be read", status_code=401) from None
+
+
+def _registered(grant: Any) -> Any:
+    """The client, proved, and allowed this grant. Raises the OAuth error."""
+    client = grant.authenticate_token_endpoint_client()
+    if not client.check_grant_type(grant.GRANT_TYPE):
+        raise UnauthorizedClientError("this client is not registered for this grant_type")
+    return client
+
+
+class CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
+    """authorization_code with PKCE by S256, of every client."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+    def validate_token_request(self) -> None:
+        client = _registered(self)
+        form = self.request.form
+        for name in ("code", "redirect_uri", "code_verifier"):
+            if not form.get(name):
+                raise InvalidRequestError(f"{name} is missing")
+        found = self.server.store.retry(lambda tx: approvals.held(tx, form["code"], client.client))
+        if found is None:
+            raise InvalidGrantError("the code is not known, was used, or has expired")
+        if form["redirect_uri"] != found.redirect_uri:
+            raise InvalidGrantError("redirect_uri is not the one that the code was asked for with")
+        verifier = form["code_verifier"]
+        if not _VERIFIER.match(verifier) or not hmac.compare_digest(
+            create_s256_code_challenge(verifier), found.challenge
+        ):
+            raise InvalidGrantError("code_verifier is not the one of the code_challenge")
+        self.request.client, self.request.authorization_code = client, found
+
+    def create_token_response(self) -> Any:
+        client, found = self.request.client.client, self.request.authorization_code
+        server = self.server
+
+        def work(tx: Any) -> dict[str, Any] | None:
+            if not approvals.collect(tx, found):
+                return None
+            return approvals.respond(tx, server.tokens, client, found.authorization)
+
+        said = server.store.retry(work)
+        if said is None:
+            raise InvalidGrantError("the code was used")
+        return 200, said, self.TOKEN_RESPONSE_HEADER
+
+
+class RefreshGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
+    """refresh_token, each good once."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+    def validate_token_request(self) -> None:
+        client = _registered(self)
+        given = self.request.form.get("refresh_token")
+        if not given:
+            raise InvalidRequestError("refresh_token is missing")
+        approved = self.server.store.retry(lambda tx: approvals.renewed(tx, given, client.client))
+        if approved is None:
+            raise InvalidGrantError("the refresh token is not known, was used, or has ended")
+        scope = approvals.narrowed(self.request.form.get("scope"), approved)
+        if scope is None:
+            raise InvalidScopeError("the scope is more than was approved")
+        self.request.client, self.request.refresh_token, self.request.scope = client, (given, approved), scope
+
+    def create_token_response(self) -> Any:
+        client, (given, approved), scope = self.request.client.client, self.request.refresh_token, self.request.scope
+        server = self.server
+
+        def work(tx: Any) -> dict[str, Any] | None:
+            if not approvals.rotate(tx, given, approved):
+                return None
+            return approvals.respond(tx, server.tokens, client, approved, scope)
+
+        said = server.store.retry(work)
+        if said is None:
+            raise InvalidGrantError("the refresh token was used")
+        return 200, said, self.TOKEN_RESPONSE_HEADER
 
 
 class BackendGrant(grants.ClientCredentialsGrant):  # type: ignore[misc]
     """client_credentials, by a signed assertion or a secret."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS[:3]
 
     def validate_token_request(self) -> None:
-        super().validate_token_request()
-        asked = self.request.payload.scope
-        if not asked:
+        self.request.client = _registered(self)
+        asked = self.request.form.get("scope", "")
+        if not asked.strip():
             raise InvalidScopeError("no scope was asked; expected system scopes such as system/ImagingStudy.rs")
-        if scopes.faults(asked):
-            raise InvalidScopeError("a scope is not known; expected the form system/Type.cruds")
+        if scopes.faults(asked) or not all(scopes.of_context(one, "system") for one in asked.split()):
+            raise InvalidScopeError(
+                "a scope is not of the form system/Type.cruds; there is no user and no patient here"
+            )
         if not scopes.covered(asked, self.request.client.client.scope):
             raise InvalidScopeError("the scope is more than the client is registered for")
 
-
-def authorization_server(app: Flask, store: Store, tokens: Tokens, token_url: str) -> AuthorizationServer:
-    """The server, on clients in the database."""
-
-    def query_client(client_id: str) -> Registered | None:
-        with store.begin(reads=True) as tx:
-            found = oauth.find(tx, client_id)
-        return Registered(found) if found and not found.disabled else None
-
-    def authenticate_by_assertion(query: Any, request: Any) -> Registered | None:
-        form = request.form
-        if form.get("client_assertion_type") != assertions.TYPE:
-            return None
-        assertion = form.get("client_assertion", "")
-        client: Registered | None = query(assertions.claimed_client(assertion) or "")
-        if client is None or client.client.secret_hash is not None:
-            raise InvalidClientError(description="no such client; expected one that is registered with its keys")
-        now = store.clock() // 1_000_000
-        try:
-            jti, expires = assertions.verify(assertion, client.client, token_url, now)
-        except assertions.BadAssertion as fault:
-            raise InvalidClientError(description=str(fault)) from fault
-        keep = (expires + assertions.SKEW_SECONDS) * 1_000_000
-        if not store.retry(lambda tx: oauth.use_assertion(tx, client.client.id, jti, keep)):
-            raise InvalidClientError(description="the assertion was used before; expected a jti used once")
-        return client
-
-    def generate(
-        grant_type: str, client: Registered, user: Any = None, scope: str | None = None, **more: Any
-    ) -> dict[str, Any]:
-        if not scope or not scopes.covered(scope, client.client.scope):
-            raise InvalidScopeError("the scope is more than the client is registered for")
-        return {
-            "access_token": tokens.mint(client.client, scope, BACKEND_SECONDS),
+    def create_token_response(self) -> Any:
+        client, scope = self.request.client.client, " ".join(dict.fromkeys(self.request.form["scope"].split()))
+        said = {
+            "access_token": self.server.tokens.mint(client, scope, BACKEND_SECONDS),
             "token_type": "Bearer",
             "expires_in": BACKEND_SECONDS,
             "scope": scope,
         }
-
-    server = AuthorizationServer(app, query_client=query_client, save_token=lambda token, request: None)
-    server.register_client_auth_method("private_key_jwt", authenticate_by_assertion)
-    server.register_token_generator("client_credentials", generate)
-    server.register_grant(BackendGrant)
-    return server
+        return 200, said, self.TOKEN_RESPONSE_HEADER

@@ -15,7 +15,8 @@ from typing import Any
 from app.access.subject import Subject
 from app.config import Settings
 from app.smart.keys import KeyStore
-from app.storage import oauth
+from app.smart.person import Person
+from app.storage import authorizations, oauth, people
 from app.storage.engine import Store, Tx
 from app.storage.oauth import Client
 
@@ -50,8 +51,12 @@ class Tokens:
         practitioner: str | None = None,
         patient: str | None = None,
         purpose: str | None = None,
+        person: Person | None = None,
+        family: str | None = None,
     ) -> str:
-        """A token for the client's own organisation."""
+        """A token for the client's own organisation, or for a person who uses the client, in theirs and their role.
+
+        `family` is what the person approved: revoking it ends the token."""
         now = self.store.clock() // SECOND
         claims: dict[str, Any] = {
             "iss": self.settings.origin,
@@ -70,7 +75,9 @@ class Tokens:
         claims |= {name: value for name, value in named.items() if value}
         if practitioner:
             claims["auth_time"] = now
-        return self.keys.sign(claims, TYP)
+        if person is not None:
+            claims |= person.claims(client) | ({"patient": patient} if patient else {})
+        return self.keys.sign(claims | ({"fam": family} if family else {}), TYP)
 
     def subject(self, token: str) -> Subject | None:
         """Who a token speaks for; None if it is not good (any more)."""
@@ -82,7 +89,7 @@ class Tokens:
         if subject is None or (subject.expires or 0) <= now:
             return None
         with self.store.begin(reads=True) as tx:
-            if not oauth.standing(tx, subject.client_id, mark):
+            if not oauth.standing(tx, subject.client_id, (mark, *marks(subject))):
                 return None
         return subject
 
@@ -103,6 +110,8 @@ class Tokens:
             expires=claims["exp"] * SECOND,
             decision_point=claims.get("kind") == "gate",
             token=claims.get("jti"),
+            user=claims.get("usr"),
+            family=claims.get("fam"),
         )
         self.seen[mark] = subject
         while len(self.seen) > REMEMBERED:
@@ -123,6 +132,12 @@ class Tokens:
         claims = self.keys.verify(token, TYP) if len(token) <= LONGEST and token.isascii() else None
         if claims is not None and isinstance(claims.get("exp"), int):
             oauth.revoke(tx, hashed(token), claims["exp"] * SECOND)
+
+
+def marks(subject: Subject) -> tuple[str, ...]:
+    """What, when revoked, ends the token beside itself: the person's approval, the person."""
+    found = (authorizations.mark(subject.family) if subject.family else "", people.mark(subject.user or ""))
+    return tuple(mark for mark in found if mark and mark != people.mark(""))
 
 
 def _role(client: Client, practitioner: str | None) -> str:

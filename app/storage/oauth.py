@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ oauth_client = Table(
     Column("jwks_url", Text),
     Column("secret_hash", Text),
     Column("redirect_uris", Text, nullable=False),
+    Column("launch_url", Text),
     Column("disabled", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
@@ -43,7 +45,7 @@ oauth_revoked = Table(
     Column("expires", BigInteger, nullable=False),
 )
 
-COLUMNS = "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, disabled"
+COLUMNS = "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, launch_url, disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Client:
     jwks_url: str | None = None
     secret_hash: str | None = None
     redirect_uris: str = ""
+    launch_url: str | None = None
     disabled: bool = False
 
 
@@ -68,7 +71,7 @@ def add(tx: Tx, client: Client) -> None:
     """Register, or replace the registration of the same id."""
     tx.run("DELETE FROM oauth_client WHERE id = ?", client.id)
     tx.run(
-        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         client.id,
         client.name,
         client.kind,
@@ -80,6 +83,7 @@ def add(tx: Tx, client: Client) -> None:
         client.jwks_url,
         client.secret_hash,
         client.redirect_uris,
+        client.launch_url,
         client.disabled,
         tx.at,
     )
@@ -119,15 +123,28 @@ def use_assertion(tx: Tx, client: str, jti: str, expires: int) -> bool:
     )
 
 
-def revoke(tx: Tx, token_hash: str, expires: int) -> None:
-    tx.run("INSERT INTO oauth_revoked (token, expires) VALUES (?, ?) ON CONFLICT DO NOTHING", token_hash, expires)
+def revoke(tx: Tx, mark: str, expires: int) -> None:
+    """Refuse, from the next request on, whatever carries the mark: a token's hash, a family, a person. It may be
+    forgotten at `expires`."""
+    tx.run("DELETE FROM oauth_revoked WHERE expires < ?", tx.at)
+    tx.run("INSERT INTO oauth_revoked (token, expires) VALUES (?, ?) ON CONFLICT DO NOTHING", mark, expires)
 
 
-def standing(tx: Tx, client: str, token_hash: str) -> bool:
-    """Whether the client is registered and not disabled, and the token not revoked."""
+def restore(tx: Tx, mark: str) -> None:
+    """Refuse the mark no longer."""
+    tx.run("DELETE FROM oauth_revoked WHERE token = ?", mark)
+
+
+def unrevoked(tx: Tx, mark: str) -> bool:
+    return tx.one("SELECT 1 FROM oauth_revoked WHERE token = ?", mark) is None
+
+
+def standing(tx: Tx, client: str, marks: Sequence[str]) -> bool:
+    """Whether the client is registered and not disabled, and none of the marks revoked."""
+    text, param = tx.in_list("r.token", marks)
     row = tx.one(
-        "SELECT c.disabled, EXISTS (SELECT 1 FROM oauth_revoked r WHERE r.token = ?) FROM oauth_client c WHERE c.id = ?",
-        token_hash,
+        f"SELECT c.disabled, EXISTS (SELECT 1 FROM oauth_revoked r WHERE {text}) FROM oauth_client c WHERE c.id = ?",
+        param,
         client,
     )
     return row is not None and not row[0] and not row[1]

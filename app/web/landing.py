@@ -27,6 +27,7 @@ def blueprint(services: Services) -> Blueprint:
                 origin=settings.origin,
                 steps=steps(settings.base_url) if shown else (),
                 clients=story.SHOWN_CLIENTS if shown else (),
+                logins=story.SHOWN_LOGINS if shown else (),
             )
         )
         page.headers["Content-Security-Policy"] = CONTENT_SECURITY

@@ -233,15 +233,86 @@ def upgrade() -> None:
         sa.Column("jwks_url", sa.Text(), nullable=True),
         sa.Column("secret_hash", sa.Text(), nullable=True),
         sa.Column("redirect_uris", sa.Text(), nullable=False),
+        sa.Column("launch_url", sa.Text(), nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "oauth_code",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("family", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "oauth_family",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("client", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("session", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "oauth_launch",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("client", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("usr", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "oauth_pending",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("browser", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "oauth_refresh",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("family", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("oauth_refresh", schema=None) as batch_op:
+        batch_op.create_index("oauth_refresh_family", ["family"], unique=False)
+
+    op.create_table(
         "oauth_revoked",
         sa.Column("token", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token"),
+    )
+    op.create_table(
+        "oauth_session",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("usr", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "oauth_user",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("organisation", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("practitioner", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("patient", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("password", sa.Text(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("locked", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "organisation",
@@ -436,7 +507,17 @@ def downgrade() -> None:
         batch_op.drop_index("organisation_id")
 
     op.drop_table("organisation")
+    op.drop_table("oauth_user")
+    op.drop_table("oauth_session")
     op.drop_table("oauth_revoked")
+    with op.batch_alter_table("oauth_refresh", schema=None) as batch_op:
+        batch_op.drop_index("oauth_refresh_family")
+
+    op.drop_table("oauth_refresh")
+    op.drop_table("oauth_pending")
+    op.drop_table("oauth_launch")
+    op.drop_table("oauth_family")
+    op.drop_table("oauth_code")
     op.drop_table("oauth_client")
     op.drop_table("oauth_assertion")
     with op.batch_alter_table("number", schema=None) as batch_op:

@@ -1,0 +1,99 @@
+"""Who is logged in at this browser. The cookie holds a random name; what it stands for is kept here, under its hash.
+
+A log-in changes the name, so that one planted before it is worth nothing after it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from functools import lru_cache
+
+from flask import abort, request, session
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from werkzeug.security import check_password_hash, generate_password_hash
+from wtforms import ValidationError
+
+from app.smart.person import Person
+from app.smart.tokens import SECOND, hashed
+from app.storage import people
+from app.storage.engine import Store, Tx
+
+LIFE_SECONDS = 12 * 3_600
+MOST_FAILURES = 5
+WAIT_SECONDS = 60
+
+
+def browser() -> str:
+    """The hash of this browser's name; it is given one if it has none."""
+    if not isinstance(session.get("browser"), str):
+        session["browser"] = secrets.token_urlsafe(24)
+    return hashed(session["browser"])
+
+
+def current(store: Store) -> tuple[str, Person] | None:
+    """(session, person) of whoever is logged in here."""
+    name = session.get("name")
+    if not isinstance(name, str):
+        return None
+    with store.begin(reads=True) as tx:
+        body = people.session(tx, hashed(name))
+    return (hashed(name), Person.of(body)) if body else None
+
+
+def begin(store: Store, person: Person, carry: Callable[[Tx, str], None] = lambda tx, browser: None) -> None:
+    """Log somebody in, under new names. `carry` takes along what hangs on the browser's."""
+    end(store)
+    name = session["name"] = secrets.token_urlsafe(24)
+    mine = browser()
+
+    def work(tx: Tx) -> None:
+        people.begin_session(tx, hashed(name), person.id, person.dump(), tx.at + LIFE_SECONDS * SECOND)
+        carry(tx, mine)
+
+    store.retry(work)
+
+
+def end(store: Store) -> None:
+    """Log out."""
+    name = session.get("name")
+    session.clear()
+    if isinstance(name, str):
+        store.retry(lambda tx: people.end_session(tx, hashed(name)))
+
+
+@lru_cache(maxsize=1)
+def nobodys() -> str:
+    """A hash to compare with where nobody has the name, so that both take as long."""
+    return generate_password_hash(secrets.token_urlsafe(16))
+
+
+def by_password(store: Store, user: str, password: str) -> Person | None:
+    """Who it is, if name and password are right. After five wrong ones the next minute's are not looked at."""
+    with store.begin(reads=True) as tx:
+        found = people.find(tx, user) if 0 < len(user) <= 255 and "\0" not in user else None
+        now = tx.at
+    right = check_password_hash(found.password if found else nobodys(), password[:1024])
+    if found is None or found.disabled or found.locked > now:
+        return None
+    if not right:
+        store.retry(lambda tx: people.failed(tx, found.id, MOST_FAILURES, WAIT_SECONDS * SECOND))
+        return None
+    if found.failures:
+        store.retry(lambda tx: people.succeeded(tx, found.id))
+    return Person(
+        found.id, found.name, found.role, found.organisation, found.practitioner, found.patient, now // SECOND
+    )
+
+
+def token() -> str:
+    """What every form carries, so that no other site can send it."""
+    return str(generate_csrf())
+
+
+def check_form() -> None:
+    """End the request unless the form is one that was given to this browser."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError:
+        abort(400)
