@@ -5,8 +5,9 @@ https://hl7.org/fhir/R4/operationoutcome.html and https://hl7.org/fhir/R4/http.h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # kind: (HTTP status, OperationOutcome.issue.code). The one place where the two meet.
@@ -86,11 +87,19 @@ class Fault(Exception):
 
     def at(self, place: str) -> Fault:
         """The same fault with each expression put under `place`, for an entry of a Bundle."""
-        moved = tuple(
-            Issue(i.code, i.text, f"{place}.{i.expression}" if i.expression else place, i.severity, i.detail)
-            for i in self.issues
-        )
-        return Fault(self.kind, self.text, self.expression, self.detail, moved, self.headers, self.recorded)
+        moved = tuple(replace(issue, expression=_below(place, issue.expression)) for issue in self.issues)
+        return Fault(self.kind, self.text, self.expression, self.detail, moved, self.headers)
+
+
+_ROOT = re.compile(r"(?:[A-Z][A-Za-z]*(?=[.\[]|\Z)|(?=\[))")
+
+
+def _below(place: str, expression: str | None) -> str:
+    """`Patient.gender` of an entry's resource is `Bundle.entry[0].resource.gender`."""
+    if not expression or expression.startswith(place):
+        return expression or place
+    rest, found = _ROOT.subn("resource", expression, count=1) if _ROOT.match(expression) else (expression, 0)
+    return f"{place}.{rest}" if found or expression[0].isalpha() or expression[0] == "_" else place
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:

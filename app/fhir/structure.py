@@ -97,9 +97,8 @@ def _object(value: dict[str, Any], kind: Type, path: str, depth: int) -> Iterato
         name = key.removeprefix("_")
         element = kind.elements.get(name)
         if element is None or (key.startswith("_") and not element.primitive):
-            near = nearest(name, kind.elements)
-            hint = f"; the nearest known is {shown(near)}" if near else ""
-            yield Issue("structure", f"the element {shown(key)} is not known in {kind.name}{hint}", path)
+            hint = f"expected one of that type: {nearest(name, kind.elements)}"
+            yield Issue("structure", f"the element {shown(key)} is not known in {kind.name}; {hint}", path)
             continue
         if element.choice:
             choices.setdefault(element.choice, []).append(name)

@@ -15,13 +15,24 @@ from app.fhir.outcome import Fault, Issue
 from app.fhir.registry import TYPES
 from app.fhir.resource import conditional_reference, references
 
-__all__ = ["Entry", "Transaction", "check_identities", "conditional_references", "order", "parse", "rewriter"]
+__all__ = [
+    "Entry",
+    "Transaction",
+    "check_identities",
+    "conditional_references",
+    "invalid",
+    "order",
+    "parse",
+    "rewriter",
+]
 
 MAX_ENTRIES = 500
 
 _RANK = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3}
 _RESTFUL = re.compile(r"(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}\Z")
 _LOCAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}\Z")
+
+Validate = Callable[[dict[str, Any]], list[Issue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +49,12 @@ def parse(
     base_url: str = "",
     max_entries: int = MAX_ENTRIES,
     types: Container[str] = TYPES,
+    validate: Validate = lambda _resource: [],
 ) -> Transaction:
     """The entries of `bundle`. `base_url` makes absolute URLs below it relative.
 
-    A transaction with anything wrong raises one Fault with all issues, each at its `Bundle.entry[i]`. In a batch the
+    A transaction with anything wrong raises one Fault with all issues, each at its `Bundle.entry[i]`: those
+    of `validate`, which finds what is wrong with a resource, too. In a batch the
     entries stand alone: what is wrong with one is its own `fault`. Raises `too-costly` above `max_entries`.
     """
     kind = bundle.get("type")
@@ -60,6 +73,7 @@ def parse(
         sound = [entry for entry in entries if not entry.issues]
         issues += _repeated(sound) + _dangling(entries)
         if issues:
+            issues += invalid(sound, validate)
             raise Fault("invalid", issues[0].text, issues[0].expression, issues=tuple(issues))
     return Transaction(kind, order(entries))
 
@@ -89,6 +103,17 @@ def conditional_references(entries: Iterable[Entry]) -> Iterator[tuple[Entry, st
             found = conditional_reference(text)
             if found is not None:
                 yield entry, _inside(entry, place), text, *found
+
+
+def invalid(entries: Iterable[Entry], validate: Validate) -> list[Issue]:
+    """What is wrong with the resources that the entries would store."""
+    found: list[Issue] = []
+    for entry in entries:
+        if entry.method in ("POST", "PUT") and entry.operation is None and entry.resource is not None:
+            errors = tuple(issue for issue in validate(entry.resource) if issue.severity == "error")
+            if errors:
+                found += Fault("unprocessable", issues=errors).at(entry.expression).issues
+    return found
 
 
 def rewriter(entry: Entry, assigned: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -16,7 +16,7 @@ import orjson
 from app.fhir import bundle, negotiation
 from app.fhir.outcome import Fault
 from app.fhir.resource import dump, rewrite
-from app.fhir.transaction import Entry, check_identities, parse, rewriter
+from app.fhir.transaction import Entry, check_identities, invalid, parse, rewriter
 from app.interactions import (
     Answer,
     Asked,
@@ -41,7 +41,13 @@ INTERACTIONS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "
 
 def process(services: Services, asked: Asked, resource: dict[str, Any]) -> Answer:
     """Carry out a batch or transaction Bundle and answer entry by entry, in the order given."""
-    asked_for = parse(resource, base_url=services.settings.base_url, max_entries=services.settings.max_entries)
+    settings = services.settings
+    asked_for = parse(
+        resource,
+        base_url=settings.base_url,
+        max_entries=settings.max_entries,
+        validate=services.validator.validate,
+    )
     request = idempotency.fingerprint(asked, asked_for.kind, resource) if asked.idempotency_key is not None else b""
     carried = _transaction if asked_for.kind == "transaction" else _batch
     answers = carried(services, asked, asked_for.entries, request)
@@ -132,11 +138,16 @@ def _whole(services: Services, tx: Tx, asked: Asked, entries: tuple[Entry, ...])
             rewrite(entry.resource, rewriter(entry, {**assigned, **conditional}))
     here = frozenset(ids.values())
     answers: dict[int, Answer] = {}
-    for entry in entries:
-        with _at(entry):
-            answers[entry.index] = _one(
-                services, tx, asked, entry, here, ids.get(entry.index, "/").split("/")[1] or None
-            )
+    for done, entry in enumerate(entries):
+        new = ids.get(entry.index, "/").split("/")[1] or None
+        try:
+            with _at(entry):
+                answers[entry.index] = _one(services, tx, asked, entry, here, new)
+        except Fault as fault:
+            if fault.status != 422:  # whoever may not write is told nothing of what is wrong
+                raise
+            more = (*fault.issues, *invalid(entries[done + 1 :], services.validator.validate))
+            raise replace(fault, issues=more) from fault
     return answers
 
 

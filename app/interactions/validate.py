@@ -55,12 +55,18 @@ def _asked(content: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> dict[st
     resource = content
     if content.get("resourceType") == "Parameters":
         resource = {}
-        for parameter in content.get("parameter") or ():
-            name = parameter.get("name")
+        given = content.get("parameter")
+        for number, parameter in enumerate(given if isinstance(given, list) else ()):
+            name = parameter.get("name") if isinstance(parameter, dict) else None
             if name == "resource":
-                resource = parameter.get("resource") or {}
+                resource = parameter.get("resource")
             elif name in ("mode", "profile"):
                 options[name] = next((str(v) for k, v in parameter.items() if k.startswith("value")), "")
+            if not isinstance(resource, dict) or name is None:
+                place = f"Parameters.parameter[{number}]"
+                raise Fault("invalid", "not a parameter of $validate; expected resource, mode or profile", place)
+        if not resource:
+            raise Fault("invalid", "no resource to validate; expected a parameter with one", "Parameters.parameter")
     if options.get("mode", "create") not in MODES:
         raise Fault("invalid", "the mode is not known; expected create, update or delete", "mode")
     return resource

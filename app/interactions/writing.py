@@ -33,7 +33,8 @@ DECIDING = frozenset({"Patient", "Organization", "PractitionerRole", *RELATING, 
 def allowed(type_name: str, interaction: str) -> None:
     """Raises Fault not-supported for an interaction that the table does not have for the type."""
     if interaction not in TYPES[type_name].interactions:
-        raise Fault("not-supported", f"{interaction} is not supported for {type_name}")
+        known = ", ".join(sorted(TYPES[type_name].interactions))
+        raise Fault("not-supported", f"{interaction} is not supported for {type_name}; expected one of {known}")
 
 
 def prepared(

@@ -46,7 +46,7 @@ def as_fault(request: Request, error: Exception) -> Fault:
         kind = OF_STATUS.get(error.code or 500, "invalid")
         text = {
             "not-found": "no such address; expected one of this server's",
-            "not-supported": "this method is not supported here",
+            "not-supported": "this method is not supported here; expected one of those in Allow",
         }.get(kind, "the request cannot be read; expected HTTP as the standard has it")
         methods = getattr(error, "valid_methods", None)
         headers = {"Allow": ", ".join(methods)} if methods else {}

@@ -87,6 +87,17 @@ def respond(request: Request, answer: Answer) -> Response:
     return response
 
 
+def finish(request: Request, response: Response) -> Response:
+    """The headers that every answer below the base has."""
+    response.headers["X-Request-Id"] = request_id(request)
+    correlation = request.headers.get("X-Correlation-Id", "")
+    if 0 < len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
+        response.headers["X-Correlation-Id"] = correlation
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 def _pretty(content: bytes) -> bytes:
     loaded = json.loads(content, parse_float=Decimal)
     return orjson.dumps(loaded, option=orjson.OPT_INDENT_2, default=lambda number: orjson.Fragment(str(number)))

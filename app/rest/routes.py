@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
 
 from app.access.subject import Subject
 from app.config import Settings
@@ -45,7 +46,10 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     most = services.settings.max_bytes
 
     def asked() -> Asked:
-        if request.view_args and request.view_args.get("id", "").startswith("$"):
+        id = (request.view_args or {}).get("id", "")
+        if "\0" in id:  # which a database may not even be asked for
+            raise Fault("not-found", "no resource with this id; expected the id of one")
+        if id.startswith("$"):
             raise Fault("not-supported", "no such operation here; see /fhir/metadata for those that there are")
         g.asked = negotiate.asked(request, authenticate(verify, request.headers))
         return g.asked  # type: ignore[no-any-return]
@@ -167,17 +171,20 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
 
     @fhir.after_request
     def headers(response: Response) -> Response:
-        response.headers["X-Request-Id"] = negotiate.request_id(request)
-        correlation = request.headers.get("X-Correlation-Id", "")
-        if 0 < len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
-            response.headers["X-Correlation-Id"] = correlation
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+        return negotiate.finish(request, response)
 
     @fhir.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         return errors.answer(request, errors.recorded(services, request, error))
+
+    def unrouted(error: HTTPException) -> Response | HTTPException:
+        """An address below the base that is none of these, which no blueprint answers for."""
+        if request.path.startswith("/fhir/") or request.path == "/fhir":
+            return negotiate.finish(request, errors.answer(request, error))
+        return error
+
+    for status in (404, 405):
+        fhir.app_errorhandler(status)(unrouted)
 
     return fhir
 

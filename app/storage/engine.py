@@ -43,7 +43,19 @@ class Tx:
     in this transaction and would be asked again.
     """
 
-    __slots__ = ("_begun", "_driver", "_last", "_queue", "_store", "at", "base_url", "dialect", "memory", "postgresql", "zone")
+    __slots__ = (
+        "_begun",
+        "_driver",
+        "_last",
+        "_queue",
+        "_store",
+        "at",
+        "base_url",
+        "dialect",
+        "memory",
+        "postgresql",
+        "zone",
+    )
 
     def __init__(self, store: Store, driver: Any, at: int, zone: str) -> None:
         self._store = store

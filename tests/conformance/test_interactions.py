@@ -281,7 +281,9 @@ def test_a_transaction_with_one_fault_leaves_nothing_and_names_the_entry(steward
     bad = new(study(uid="1.2.3.9")) | {"status": "nonsense"}
     answer = steward.post("", transaction(entry("POST", "Patient", good), entry("POST", "ImagingStudy", bad)))
     assert answer.status_code == 422
-    assert expressions(answer) == ["Bundle.entry[1].ImagingStudy.status"]
+    assert expressions(answer) == ["Bundle.entry[1].resource.status"]
+    both = steward.post("", transaction(entry("POST", "ImagingStudy", bad), entry("POST", "ImagingStudy", bad)))
+    assert expressions(both) == [f"Bundle.entry[{number}].resource.status" for number in (0, 1)]
     assert steward.ids("/Patient?identifier=9990000026") == []
 
 

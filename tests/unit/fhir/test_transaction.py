@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.fhir import structure
 from app.fhir.outcome import Fault
 from app.fhir.resource import rewrite
 from app.fhir.transaction import (
@@ -245,7 +246,7 @@ def test_in_a_batch_a_fault_is_that_of_its_entry_alone() -> None:
         (entry("PUT", "Patient/1", patient("1")), entry("DELETE", "Patient/1")),
         (
             entry("POST", "Patient", patient(), fullUrl=URN),
-            entry("POST", "Group", {"resourceType": "Group"}, fullUrl=URN),
+            entry("POST", "Group", {"resourceType": "Group", "type": "person", "actual": True}, fullUrl=URN),
         ),
         (entry("DELETE", "Patient?identifier=s|1"), entry("PUT", "Patient?identifier=s|1", patient())),
         (
@@ -294,8 +295,19 @@ def test_an_empty_transaction_is_one() -> None:
         parse({"resourceType": "Bundle", "type": "transaction", "entry": None})
 
 
+def test_what_is_wrong_with_the_other_resources_is_reported_too() -> None:
+    wrong = bundle(entry("SEND", "Patient", patient()), entry("POST", "Group", {"resourceType": "Group"}))
+    with pytest.raises(Fault) as caught:
+        parse(wrong, validate=structure.faults)
+    assert [issue.expression for issue in caught.value.issues] == [
+        "Bundle.entry[0].request.method",
+        "Bundle.entry[1].resource.type",
+        "Bundle.entry[1].resource.actual",
+    ]
+
+
 def test_a_reference_to_an_entry_that_is_not_there_is_refused() -> None:
-    group = {"resourceType": "Group", "member": [{"entity": {"reference": URN}}]}
+    group = {"resourceType": "Group", "type": "person", "actual": True, "member": [{"entity": {"reference": URN}}]}
     assert issues_of(entry("POST", "Group", group)) == [
         (
             "a reference to an entry that is not in the Bundle; expected the fullUrl of one",
