@@ -94,6 +94,14 @@ def show(as_json: bool) -> None:
         click.echo(f"  {choice['id']:4} {name} = {json.dumps(choice['value'])}\n       {choice['means']}")
 
 
+@policy.command("review")
+def review() -> None:
+    """Open the reviews that are due of choices made for children who come of age (P20). To be run once a day."""
+    store, enforcement = _parts()
+    made = store.retry(enforcement.review_minors)
+    click.echo(f"{made} review{'' if made == 1 else 's'} opened")
+
+
 def _parts() -> tuple[Store, Enforcement]:
     services = current_app.extensions["services"]
     return services.store, services.enforcement

@@ -11,16 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.access import information, permissions
+from app.access import duties, information, permissions
 from app.access.narrowing import admits
 from app.access.reasoning import note, reasoned
 from app.access.scopes import authorize, ceiling
 from app.access.subject import Subject
+from app.access.view import View, view
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
 from app.policy import redaction
-from app.policy.decide import Person, Residual, residual
+from app.policy.duty import Duty, comes_of_age
+from app.policy.duty import duties as obliged
 from app.policy.grant import (
     About,
     AboutPopulation,
@@ -33,9 +35,8 @@ from app.policy.grant import (
     Rows,
     Rule,
     Studies,
-    StudyCase,
 )
-from app.policy.model import Relationship, Request, Requester
+from app.policy.model import Request, Requester
 from app.policy.predicate import FALSE
 from app.policy.relationship import RULES
 from app.policy.switches import Switches
@@ -58,26 +59,6 @@ OF_REQUEST = frozenset(
 )
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a request may see: a residual for each group in `known`, for anyone else, and for the others of the
-    population, of whom nothing is on file but their relationship (None where the request names its patients)."""
-
-    known: information.Known
-    population: Population | None
-    judged: tuple[Residual, ...]
-    otherwise: Residual
-    ordinary: Residual | None
-
-    def studies(self) -> Studies:
-        """The view as a rule for rows."""
-        cases = tuple(
-            StudyCase(group.rids, one.permit) for group, one in zip(self.known.groups, self.judged, strict=True)
-        )
-        ordinary = self.ordinary.permit if self.ordinary else FALSE
-        return Studies(cases, self.population, ordinary, self.otherwise.permit)
 
 
 @dataclass
@@ -154,7 +135,7 @@ class Enforcement:
         names = information.named(query) if query else None
         if names is not None:
             known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
-            seen = self._view(subject, requester, known, None, tx.at)
+            seen = view(self.switches, subject, requester, known, None, tx.at)
             grant = self._grant(tx, subject, requester, seen)
             if TYPES[type_name].visibility == "study":
                 self._openly(tx, seen)
@@ -166,33 +147,14 @@ class Enforcement:
                 known = information.of_names(tx, about, tree, requester.practitioner)
             else:
                 known = information.of_resource(tx, type_name, id, tree, requester.practitioner)
-            return self._grant(tx, subject, requester, self._view(subject, requester, known, None, tx.at))
+            return self._grant(tx, subject, requester, view(self.switches, subject, requester, known, None, tx.at))
         kinds = information.touched(query) if query else frozenset({type_name} if id else TYPES)
         if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
-            seen = self._view(subject, requester, information.Known(), None, tx.at)
+            seen = view(self.switches, subject, requester, information.Known(), None, tx.at)
             return self._grant(tx, subject, requester, seen)
         population = Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), tx.at)
         known = information.of_population(tx, population, requester.groups, self.switches.opt_out_binds_origin)
-        return self._grant(tx, subject, requester, self._view(subject, requester, known, population, tx.at))
-
-    def _view(
-        self,
-        subject: Subject,
-        requester: Requester,
-        known: information.Known,
-        population: Population | None,
-        at: int,
-        action: str = "read",
-    ) -> View:
-        """The decision for everyone the request may be about, left open in the study."""
-        request = Request(requester, subject.purpose, action)
-        return View(
-            known,
-            population,
-            tuple(residual(request, group.person, self.switches, at) for group in known.groups),
-            residual(request, Person(frozenset({"Patient/*"})), self.switches, at),
-            residual(request, _ordinary(requester), self.switches, at) if population is not None else None,
-        )
+        return self._grant(tx, subject, requester, view(self.switches, subject, requester, known, population, tx.at))
 
     @staticmethod
     def _sorts_by_what_it_sees(query: Query) -> None:
@@ -227,7 +189,7 @@ class Enforcement:
     def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View) -> Grant:
         at = tx.at
         shown = seen.studies()
-        located = self._view(subject, requester, seen.known, seen.population, at, "locate").studies()
+        located = view(self.switches, subject, requester, seen.known, seen.population, at, "locate").studies()
         judged = tuple(zip(seen.known.groups, seen.judged, strict=True))
         own = self._shows_own(tx, seen)
         met = zip(judged, own, strict=True)
@@ -242,10 +204,18 @@ class Enforcement:
             seen.known.records[rid]: said for group, one in judged for said in (reasoned(one),) for rid in group.rids
         }
         others = seen.population is not None
+        request = Request(requester, subject.purpose)
+        due = tuple(
+            one
+            for group, left in judged
+            for one in obliged(request, group.person, (decision for _, decision in left.cases), at)
+        )
+        if due:
+            self.discharge(tx, due)
 
         def reason(rids: tuple[int, ...]) -> dict[int, tuple[str, Reasoned]]:
             known = information.of_patients(tx, rids, sorted(requester.tree), requester.practitioner)
-            found = self._view(subject, requester, known, None, at)
+            found = view(self.switches, subject, requester, known, None, at)
             said = zip(known.groups, map(reasoned, found.judged), strict=True)
             return {rid: (known.records[rid], one) for group, one in said for rid in group.rids}
 
@@ -265,6 +235,7 @@ class Enforcement:
                 writer=subject.organisation,
                 reasoned=because,
                 reason=reason if others else None,
+                due=due,
             ),
         )
 
@@ -295,6 +266,21 @@ class Enforcement:
             purpose=subject.purpose,
             writer=subject.organisation,
         )
+
+    def discharge(self, tx: Tx, due: tuple[Duty, ...]) -> int:
+        """Carry out what decisions oblige to; again where their transaction was undone by a refusal. How many tasks
+        were made."""
+        return duties.carry_out(tx, Grant(str(uuid.uuid4()), tx.at, {}, policy=self.switches.hash), due)
+
+    def review_minors(self, tx: Tx) -> int:
+        """Open the reviews that are due of choices made for children (P20); how many."""
+        months, made, after = self.switches.minor_review_months, 0, (0, 0)
+        while rows := information.choices_and_births(tx, after):
+            found = (comes_of_age(one, born, months, tx.at) for _, _, one, born in rows)
+            if due := tuple(one for one in found if one):
+                made += self.discharge(tx, due)
+            after = rows[-1][:2]
+        return made
 
     def for_explaining(self, tx: Tx, patients: tuple[int, ...]) -> Grant:
         """What the decision point itself must read to say why: the patient's studies. Never the grant of an answer."""
@@ -400,13 +386,6 @@ class Enforcement:
                 f"this client may not write {type_name}; expected a client registered to keep that type",
                 detail="ACCESS_DENIED",
             )
-
-
-def _ordinary(requester: Requester) -> Person:
-    """Someone with a relationship to the requester and nothing else on file."""
-    orgs = frozenset({requester.organisation}) if requester.organisation else frozenset()
-    episode = Relationship("EpisodeOfCare/*", 0, "episode", "active", "Patient/*", orgs)
-    return Person(frozenset({"Patient/*"}), relationships=(episode,))
 
 
 __all__ = ["Enforcement", "Rows"]

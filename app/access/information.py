@@ -178,6 +178,21 @@ def shows_any(tx: Tx, patients: Sequence[int], shown: Expr) -> bool:
     return tx.one(statement.text, *statement.params) is not None
 
 
+def choices_and_births(tx: Tx, after: tuple[int, int] = (0, 0), most: int = 500) -> list[tuple[Any, ...]]:
+    """Compiled consents in order, from behind (patient, rid): (patient, rid, Directive, when the patient was born)."""
+    rows = tx.rows(
+        "SELECT d.patient, d.rid, d.id, d.version, d.body, (SELECT min(x.low) FROM date x WHERE x.patient = d.patient"
+        f" AND x.rid = d.patient AND x.param = {param_number('Patient.birthdate')}) FROM directive d"
+        " WHERE (d.patient, d.rid) > (?, ?) ORDER BY d.patient, d.rid LIMIT ?",
+        *after,
+        most,
+    )
+    return [
+        (patient, rid, Directive.from_json(body, f"Consent/{id}", version), born)
+        for patient, rid, id, version, body, born in rows
+    ]
+
+
 def _origin(tx: Tx, row: str, orgs: Sequence[str]) -> Sql:
     function = "strpos" if tx.postgresql else "instr"
     return any_of([sql(f"{function}({row}.facts, ?) > 0", f" {fact_mark('origin', org)} ") for org in orgs])

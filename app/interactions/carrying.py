@@ -33,6 +33,9 @@ def carry(
     try:
         return services.store.retry(attempt)
     except Fault as fault:
+        if decided is not None and decided.due:
+            due = decided.due
+            services.store.retry(lambda tx: services.enforcement.discharge(tx, due))
         record_refusal(services, asked, interaction, type_name, fault, query, decided)
         raise
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.fhir.query import Condition
+from app.policy.duty import Duty
 from app.policy.predicate import FALSE, Expr
 from app.policy.relationship import RelationshipRule
 
@@ -141,5 +142,6 @@ class Grant:
     writer: str | None = None  # organisation that answers for what is written
     within: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    due: tuple[Duty, ...] = ()  # the tasks that the decisions oblige to
     reasoned: Mapping[str, Reasoned] = field(default_factory=dict)
     reason: Callable[[tuple[int, ...]], Mapping[int, tuple[str, Reasoned]]] | None = field(default=None, compare=False)

@@ -40,6 +40,12 @@ class Ask:
     body: Any = None
     headers: tuple[Pair, ...] = ()
 
+    @property
+    def writes(self) -> bool:
+        if self.path == "":
+            return any(entry["request"]["method"] != "GET" for entry in self.body["entry"])
+        return self.method != "GET" and not self.path.endswith("_search") and "$" not in self.path
+
 
 @dataclass
 class Asking:

@@ -1,0 +1,60 @@
+"""What a request may see of everyone it may be about: the decision, left open in the study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.access import information
+from app.access.subject import Subject
+from app.policy.decide import Person, Residual, residual
+from app.policy.grant import Population, Studies, StudyCase
+from app.policy.model import Relationship, Request, Requester
+from app.policy.predicate import FALSE
+from app.policy.switches import Switches
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a request may see: a residual for each group in `known`, for anyone else, and for the others of the
+    population, of whom nothing is on file but their relationship (None where the request names its patients)."""
+
+    known: information.Known
+    population: Population | None
+    judged: tuple[Residual, ...]
+    otherwise: Residual
+    ordinary: Residual | None
+
+    def studies(self) -> Studies:
+        """The view as a rule for rows."""
+        cases = tuple(
+            StudyCase(group.rids, one.permit) for group, one in zip(self.known.groups, self.judged, strict=True)
+        )
+        ordinary = self.ordinary.permit if self.ordinary else FALSE
+        return Studies(cases, self.population, ordinary, self.otherwise.permit)
+
+
+def view(
+    switches: Switches,
+    subject: Subject,
+    requester: Requester,
+    known: information.Known,
+    population: Population | None,
+    at: int,
+    action: str = "read",
+) -> View:
+    """The decision for everyone the request may be about, left open in the study."""
+    request = Request(requester, subject.purpose, action)
+    return View(
+        known,
+        population,
+        tuple(residual(request, group.person, switches, at) for group in known.groups),
+        residual(request, Person(frozenset({"Patient/*"})), switches, at),
+        residual(request, _ordinary(requester), switches, at) if population is not None else None,
+    )
+
+
+def _ordinary(requester: Requester) -> Person:
+    """Someone with a relationship to the requester and nothing else on file."""
+    orgs = frozenset({requester.organisation}) if requester.organisation else frozenset()
+    episode = Relationship("EpisodeOfCare/*", 0, "episode", "active", "Patient/*", orgs)
+    return Person(frozenset({"Patient/*"}), relationships=(episode,))
