@@ -26,6 +26,7 @@ EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "process_ended": ("warning", frozenset({"process", "status"})),
     "request": ("debug", frozenset({"method", "route", "status", "milliseconds", "request_id"})),
     "request_failed": ("error", frozenset({"request_id", "error", "place"})),
+    "identity_collision": ("error", frozenset({"request_id", "organisation"})),
     "database_unavailable": ("error", frozenset({"request_id"})),
     "demo_loaded": ("info", frozenset({"resources"})),
     "audit_not_linked": ("error", frozenset({"error", "place"})),

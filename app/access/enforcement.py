@@ -322,6 +322,13 @@ class Enforcement:
             writer=None if subject.kind == "steward" else subject.organisation,
         )
 
+    def for_joining(self, tx: Tx, subject: Subject, current: Stored | None = None) -> Grant:
+        """What a writer's study is joined with: any study, found by its exact UID and shown to nobody. It stays with the
+        organisation of `current`, to which the writer adds."""
+        grant = self._for_writing(tx, subject, "ImagingStudy", None)
+        owner = current.owner if current else grant.writer
+        return replace(grant, rows={**grant.rows, "ImagingStudy": (Everything(),)}, writer=owner)
+
     def for_naming(self, tx: Tx, subject: Subject, type_name: str, id: str) -> Grant:
         """What a writer may name in a resource: what it keeps or may see. To refuse the name of anything else in
         another way than the name of nothing would tell that it is there."""

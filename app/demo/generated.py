@@ -10,6 +10,7 @@ from app.demo.naming import Clock, Resource, test_numbers
 from app.demo.organisations import TRUSTS
 from app.demo.people import Patient, resource
 from app.demo.studies import datasets, given_to
+from app.fhir.study import STUDY_ORDER, in_order
 from app.ingest import mapping
 
 FIRST_SERIAL = 10_000
@@ -47,4 +48,4 @@ def _patient(index: int, nhs_number: str, clock: Clock) -> Iterator[Resource]:
             instances.append(mapping.instance(copied, trust.source))
         study = mapping.assemble(instances, trust.source).resource
         made = {**study, "id": f"{patient.id}-{turn + 1}", "subject": {"reference": patient.reference}}
-        yield mapping.in_order(made, mapping.STUDY_ORDER)
+        yield in_order(made, STUDY_ORDER)

@@ -19,6 +19,7 @@ from pydicom.filereader import dcmread
 from app.demo.naming import Resource
 from app.demo.organisations import ALDERBROOK, BIRCHWATER, CEDARHOLME, Trust
 from app.demo.people import BY_ID, Patient, resource
+from app.fhir.study import STUDY_ORDER, in_order
 from app.ingest import identity, mapping
 
 FILES = Path(pydicom.data.__file__).parent
@@ -76,7 +77,7 @@ def studies() -> list[Resource]:
                 raise ValueError(f"the demo study {study.id} does not match its patient: {verdict.reason}")
             id = study.id if len(instances) == 1 else f"{study.id}-{number}"
             made_resource = {**assembled.resource, "id": id, "subject": {"reference": patient.reference}}
-            found.append(mapping.in_order(made_resource, mapping.STUDY_ORDER))
+            found.append(in_order(made_resource, STUDY_ORDER))
     return found
 
 

@@ -29,6 +29,7 @@ _ONCE: dict[str, Callable[[str, str], Any]] = {
     "_cursor": lambda type_name, value: results.cursor(value),
 }
 _INCLUDES = ("_include", "_revinclude")
+SHAPING = frozenset((*_ONCE, *_INCLUDES))
 
 
 def parse(

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from app.fhir.study import DCM
 from app.ingest.anatomy import ANATOMY
 from app.ingest.reading import Reader, is_uid
 
-DCM = "http://dicom.nema.org/resources/ontology/DCM"
 SCT = "http://snomed.info/sct"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
@@ -43,8 +43,6 @@ _MODALITIES = """
 """
 MODALITIES = frozenset(_MODALITIES.split())
 
-# These describe other images; they are no modality of the study as a whole.
-DERIVED = frozenset({"SR", "KO", "PR", "SEG", "RTSTRUCT", "DOC", "REG"})
 
 LATERALITY = {
     "R": {"system": SCT, "code": "24028007", "display": "Right"},

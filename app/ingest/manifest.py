@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from app.fhir.study import DCM
 from app.ingest import codes, identity
 from app.ingest.mapping import Instance, Unusable, instance_elements, study_elements
 from app.ingest.reading import Reader
@@ -52,7 +53,7 @@ def listed(dataset: Dataset, source: Source) -> Iterator[Instance]:
     study = study_elements(reader, source)
     for study_uid, series_uid, modality, sop_class, sop_uid in _evidence(reader):
         if study_uid == own:
-            coding = {"system": codes.DCM, "code": modality} if modality in codes.MODALITIES else dict(codes.UNKNOWN)
+            coding = {"system": DCM, "code": modality} if modality in codes.MODALITIES else dict(codes.UNKNOWN)
             made = instance_elements(Reader(Dataset()), sop_uid, sop_class)
             yield Instance(study_uid, series_uid, sop_uid, person, study, {"modality": coding}, made)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from app.fhir.study import DCM, DERIVED, STUDY_ORDER, counted, in_order, number_of
 from app.ingest import codes, dates, identity, names, orders
 from app.ingest.reading import Note, Reader
 from app.ingest.source import Source
@@ -34,17 +35,6 @@ TAGS: list[str] = [
 UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
 PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
-
-STUDY_ORDER = (
-    "resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension",
-    "identifier", "status", "modality", "subject", "encounter", "started", "basedOn", "referrer", "interpreter",
-    "endpoint", "numberOfSeries", "numberOfInstances", "procedureReference", "procedureCode", "location", "reasonCode",
-    "reasonReference", "note", "description", "series",
-)  # fmt: skip
-SERIES_ORDER = (
-    "id", "extension", "modifierExtension", "uid", "number", "modality", "description", "numberOfInstances", "endpoint",
-    "bodySite", "laterality", "specimen", "started", "performer", "instance",
-)  # fmt: skip
 
 
 class Unusable(ValueError):
@@ -69,8 +59,8 @@ class Instance:
         """Pictures first, then by number: the first to state something about the study is the one believed."""
         modality = self.series["modality"].get("code")
         return (
-            modality is None or modality in codes.DERIVED,
-            _number(self.series), self.series_uid, _number(self.instance), self.sop_uid,
+            modality is None or modality in DERIVED,
+            number_of(self.series), self.series_uid, number_of(self.instance), self.sop_uid,
         )  # fmt: skip
 
 
@@ -193,38 +183,15 @@ def announce(reader: Reader, source: Source) -> Assembled:
         "status": "registered",
         "endpoint": [{"reference": source.endpoint}],
     }
-    stated = {str(code).upper() for code in reader.values("ModalitiesInStudy")} & codes.MODALITIES - codes.DERIVED
-    _put(resource, "modality", [{"system": codes.DCM, "code": code} for code in sorted(stated)])
+    stated = {str(code).upper() for code in reader.values("ModalitiesInStudy")} & codes.MODALITIES - DERIVED
+    _put(resource, "modality", [{"system": DCM, "code": code} for code in sorted(stated)])
     _put(resource, "numberOfSeries", reader.unsigned("NumberOfStudyRelatedSeries"))
     _put(resource, "numberOfInstances", reader.unsigned("NumberOfStudyRelatedInstances"))
     return Assembled(uid, identity.person(reader, source), in_order(resource, STUDY_ORDER), sorted(reader.notes))
 
 
-def counted(resource: dict[str, Any]) -> dict[str, Any]:
-    """The study with its series and instances sorted, modality and counts made from them, elements in FHIR's order."""
-    series = []
-    for one in resource.get("series", []):
-        instances = sorted(one.get("instance", []), key=lambda found: (_number(found), found["uid"]))
-        whole = {**one, "numberOfInstances": len(instances), "instance": instances}
-        series.append(in_order({k: v for k, v in whole.items() if k != "instance" or v}, SERIES_ORDER))
-    series.sort(key=lambda found: (_number(found), found["uid"]))
-    stated = {one["modality"]["code"] for one in series if "code" in one["modality"]}
-    result = {key: value for key, value in resource.items() if key not in ("modality", "series")}
-    _put(result, "modality", [{"system": codes.DCM, "code": code} for code in sorted(stated - codes.DERIVED)])
-    result["numberOfSeries"] = len(series)
-    result["numberOfInstances"] = sum(one["numberOfInstances"] for one in series)
-    _put(result, "series", series)
-    return in_order(result, STUDY_ORDER)
-
-
 def study_identifier(uid: str) -> dict[str, Any]:
     return {"system": UID_SYSTEM, "value": f"urn:oid:{uid}"}
-
-
-def in_order(elements: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
-    """The same elements in the order of the definition; unknown ones keep theirs, after the known."""
-    found = {name: elements[name] for name in order if name in elements}
-    return found | {name: value for name, value in elements.items() if name not in found}
 
 
 def _required(reader: Reader, keyword: str) -> str:
@@ -240,11 +207,6 @@ def _required(reader: Reader, keyword: str) -> str:
 def _put(target: dict[str, Any], name: str, value: Any) -> None:
     if value is not None and value != [] and value != {}:
         target[name] = value
-
-
-def _number(of: dict[str, Any]) -> float:
-    number = of.get("number")
-    return float("inf") if number is None else float(number)
 
 
 def _fill(target: dict[str, Any], stated: dict[str, Any], notes: list[Note]) -> None:

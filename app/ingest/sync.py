@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from app.fhir import merging
 from app.fhir.outcome import Fault
-from app.ingest import identity, manifest, mapping, merging
+from app.fhir.study import STUDY_ORDER, in_order
+from app.ingest import identity, manifest, mapping
 from app.ingest.files import Read, Skipped
 from app.ingest.mapping import Assembled, Instance
 from app.ingest.registry import Conflict, Held, Registry, Rejected
@@ -123,9 +125,7 @@ def _apply(study: Assembled, source: Source, registry: Registry, report: Report,
     sop_uids = [found["uid"] for one in study.resource.get("series", []) for found in one.get("instance", [])]
     if registry.foreign(study.uid, sop_uids):
         raise merging.Collision("a sop instance uid is known in another study; refused")
-    incoming = mapping.in_order(
-        {**study.resource, "subject": {"reference": verdict.patient.reference}}, mapping.STUDY_ORDER
-    )
+    incoming = in_order({**study.resource, "subject": {"reference": verdict.patient.reference}}, STUDY_ORDER)
     for _attempt in range(ATTEMPTS):
         current = registry.find_study(study.uid)
         if current is not None and current[0].get("status") == "entered-in-error":

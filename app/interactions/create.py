@@ -11,6 +11,7 @@ from typing import Any
 from app.access import audit
 from app.interactions import Answer, Asked, Services, idempotency
 from app.interactions.carrying import carry
+from app.interactions.joining import join
 from app.interactions.presenting import content, versioned
 from app.interactions.writing import NOTHING, allowed, found_by, prepared, written
 from app.storage import resources
@@ -62,5 +63,9 @@ def apply(
             return versioned(services, 200, body, found, location=True)
     warnings = prepared(services, tx, asked, "create", resource, type_name, here)
     grant = services.enforcement.permit_write(tx, asked.subject, "create", resource)
+    if type_name == "ImagingStudy":
+        joined = join(services, tx, asked, resource, warnings, "create")
+        if joined is not None:
+            return joined
     stored = resources.create(tx, grant, {key: value for key, value in resource.items() if key != "id"}, id, "POST")
     return written(services, tx, asked, "create", grant, stored, 201, warnings)

@@ -25,6 +25,7 @@ from app.interactions import (
     delete,
     history,
     idempotency,
+    joining,
     patch,
     read,
     search,
@@ -32,7 +33,8 @@ from app.interactions import (
     vread,
 )
 from app.interactions.carrying import carry, record_refusal, refused
-from app.interactions.writing import allowed, found_by, resolve_conditional
+from app.interactions.writing import allowed, criteria_of, found_by, resolve_conditional
+from app.storage import resources
 from app.storage.engine import Tx
 from app.storage.keys import new_id
 
@@ -170,6 +172,8 @@ def _assign(
 ) -> tuple[dict[int, str], Mapping[str, str]]:
     """The identity ("Type/id") that each written entry has or will have, and what each fullUrl stands for."""
     ids: dict[int, str] = {}
+    wanted: dict[str, str] = {}  # what the criteria of an earlier entry lead to
+    _hold(services, tx, entries)
     for entry in entries:
         if entry.method not in ("POST", "PUT") or entry.type is None or entry.operation is not None:
             continue
@@ -182,9 +186,30 @@ def _assign(
                 interaction = "create" if entry.method == "POST" else "update"
                 found = found_by(services, tx, asked, entry.type, entry.criteria, interaction)
         named = (entry.resource or {}).get("id") if entry.method == "PUT" else None
-        ids[entry.index] = found.ref if found else f"{entry.type}/{named or new_id()}"
+        if found is None and named is None and entry.type == "ImagingStudy":
+            with _at(entry):
+                found = joining.known(services, tx, asked, entry.resource or {})
+        fresh = f"{entry.type}/{named or new_id()}"
+        if entry.criteria is not None and entry.method == "POST":
+            fresh = wanted.setdefault(f"{entry.type}?{entry.criteria}", fresh)
+        ids[entry.index] = found.ref if found else fresh
     assigned = {entry.full_url: ids[entry.index] for entry in entries if entry.full_url and entry.index in ids}
     return ids, assigned
+
+
+def _hold(services: Services, tx: Tx, entries: tuple[Entry, ...]) -> None:
+    """Hold at once all that the entries' conditions are exact by: one after the other, two transactions with the same
+    entries in another order would wait for each other."""
+    keys: set[bytes] = set()
+    for entry in entries:
+        if entry.type is None or entry.method == "GET" or entry.operation is not None:
+            continue
+        if entry.criteria is not None:
+            with _at(entry):
+                keys |= resources.match_keys(criteria_of(services, tx, entry.type, entry.criteria))
+        if entry.type == "ImagingStudy" and entry.method in ("POST", "PUT"):
+            keys |= joining.keys(tx, entry.resource or {})
+    resources.lock_match_keys(tx, keys)
 
 
 def _alone(services: Services, asked: Asked, entry: Entry, request: bytes) -> Answer:

@@ -9,6 +9,7 @@ from app.fhir import negotiation
 from app.fhir.outcome import Fault
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.joining import join
 from app.interactions.read import unknown
 from app.interactions.writing import NOTHING, allowed, check_version, current, found_by, prepared, written
 from app.storage import resources
@@ -76,7 +77,7 @@ def apply_conditional(
             raise Fault(
                 "conflict", "the resource's id is taken by one that does not match; expected a free one or none"
             )
-    return _put(services, tx, asked, type_name, id, found, resource, here)
+    return _put(services, tx, asked, type_name, id, found, resource, here, chosen=named is not None)
 
 
 def _put(
@@ -88,15 +89,22 @@ def _put(
     found: Stored | None,
     resource: dict[str, Any],
     here: Container[str],
+    *,
+    chosen: bool = True,
 ) -> Answer:
+    """`chosen`: the client, not the server, chose the id of what may be new."""
     check_version(asked, found)
     there = found is not None and not found.deleted
     if there and "*" in negotiation.entity_tags(asked.if_none_match, "If-None-Match"):
         raise Fault("version-conflict", "the resource is there already; expected none (If-None-Match: *)")
     warnings = prepared(services, tx, asked, "update", resource, type_name, here)
     grant = services.enforcement.permit_write(tx, asked.subject, "update", resource, found)
+    if type_name == "ImagingStudy" and not chosen:
+        joined = join(services, tx, asked, resource, warnings, "update")
+        if joined is not None:
+            return joined
     if found is None:
-        if id is not None and not services.enforcement.may_choose_ids(asked.subject, type_name):
+        if chosen and not services.enforcement.may_choose_ids(asked.subject, type_name):
             # Whoever may not see all studies must not learn from a refusal which ids are taken.
             raise unknown(type_name)
         if id is not None and resources.taken(tx, type_name, id):

@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl
 from app.access import audit
 from app.fhir import negotiation
 from app.fhir.outcome import Fault, Issue, operation_outcome
+from app.fhir.query import Query
 from app.fhir.registry import TYPES
 from app.fhir.resource import conditional_reference, dump, references
-from app.fhir.search import parse
+from app.fhir.search import SHAPING, parse
 from app.interactions import Answer, Asked, Services
 from app.interactions.presenting import versioned
 from app.policy.grant import Grant
@@ -114,20 +115,27 @@ def found_by(
     services: Services, tx: Tx, asked: Asked, type_name: str, criteria: str, interaction: str
 ) -> Stored | None:
     """The one resource that the criteria of a conditional write match. Raises Fault multiple-matches for several."""
+    query = criteria_of(services, tx, type_name, criteria)
+    if interaction != "read":
+        resources.lock_match_keys(tx, resources.match_keys(query))
+    grant = services.enforcement.permit(tx, asked.subject, interaction, type_name, query=query)
+    entries = search.run(tx, grant, query).entries
+    if len(entries) > 1:
+        raise Fault("multiple-matches", "the criteria match several resources; expected one at most")
+    return entries[0] if entries else None
+
+
+def criteria_of(services: Services, tx: Tx, type_name: str, criteria: str) -> Query:
+    """The criteria of a conditional write as a search for two at most. Raises Fault "invalid"."""
     pairs = parse_qsl(criteria.lstrip("?"), keep_blank_values=True)
-    if not pairs or any(name.startswith("_") and name != "_id" for name, _ in pairs):
+    if not pairs or any(name.partition(":")[0] in SHAPING for name, _ in pairs):
         raise Fault(
             "invalid", "the criteria of a conditional write are empty or shape the result; expected search parameters"
         )
     query = parse(type_name, [*pairs, ("_count", "2")], base_url=services.settings.base_url, zone=tx.zone, at=tx.at)
     if not query.where:
         raise Fault("invalid", "the criteria of a conditional write are empty; expected search parameters")
-    resources.lock_match_key(tx, type_name, "&".join(f"{name}={value}" for name, value in sorted(pairs)))
-    grant = services.enforcement.permit(tx, asked.subject, interaction, type_name, query=query)
-    entries = search.run(tx, grant, query).entries
-    if len(entries) > 1:
-        raise Fault("multiple-matches", "the criteria match several resources; expected one at most")
-    return entries[0] if entries else None
+    return query
 
 
 def current(services: Services, tx: Tx, asked: Asked, type_name: str, id: str, interaction: str) -> Stored | None:

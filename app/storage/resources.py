@@ -14,7 +14,9 @@ from typing import Any
 import orjson
 
 from app.fhir import temporal
+from app.fhir.identifier import bare_uid
 from app.fhir.outcome import Fault
+from app.fhir.query import Clause, Query, Token
 from app.fhir.registry import TYPES
 from app.fhir.resource import dump
 from app.policy.grant import Grant
@@ -114,11 +116,44 @@ def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
     return missing
 
 
-def lock_match_key(tx: Tx, type_name: str, criteria: str) -> None:
-    """Hold the criteria of a conditional write until the transaction ends, so that two never search at once."""
-    key = blake2b(f"{type_name}?{criteria}".encode(), digest_size=16).digest()
-    tx.run(
-        "INSERT INTO match_key (hash, at) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET at = excluded.at", key, tx.at
+def match_keys(query: Query) -> set[bytes]:
+    """What the criteria of a conditional write are held by: the identifiers that they name, each without its system and
+    prefix, so that criteria that could match one resource meet; without identifiers, the criteria as a whole."""
+    named = {
+        f"{query.type} {bare_uid(value.code)}"
+        for condition in query.where
+        if isinstance(condition, Clause) and condition.param.shape == "identifier" and condition.modifier is None
+        for value in condition.values
+        if isinstance(value, Token) and value.code
+    }
+    whole = f"{query.type} {sorted(map(repr, query.where))}"
+    return {blake2b(key.encode(), digest_size=16).digest() for key in named or {whole}}
+
+
+def lock_match_keys(tx: Tx, keys: Iterable[bytes]) -> None:
+    """Hold the keys until the transaction ends, so that two never search by one at once; in order, so that two
+    transactions never wait for each other."""
+    for key in sorted(set(keys)):
+        if ("held", key) not in tx.memory:
+            tx.run(
+                "INSERT INTO match_key (hash, at) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET at = excluded.at",
+                key,
+                tx.at,
+            )
+            tx.memory["held", key] = True
+
+
+def same_person(tx: Tx, reference: str, patient: int) -> bool:
+    """Whether the reference names the patient of this rid, or a record that was joined with theirs."""
+    return (
+        tx.one(
+            "SELECT 1 FROM identity i JOIN person a ON a.patient = i.rid JOIN person b ON b.grp = a.grp"
+            " WHERE i.type = ? AND i.id = ? AND b.patient = ?",
+            TYPES["Patient"].code,
+            reference.removeprefix(f"{tx.base_url}/").removeprefix("Patient/").split("/")[0],
+            patient,
+        )
+        is not None
     )
 
 

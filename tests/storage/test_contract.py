@@ -161,7 +161,7 @@ def test_two_writers_of_one_match_key_take_turns(store: Store) -> None:
 
     def work() -> None:
         def once(tx: Tx) -> str:
-            resources.lock_match_key(tx, "Patient", "identifier=urn:x|1")
+            resources.lock_match_keys(tx, [b"one key"])
             if found := find(tx, "Patient", "identifier=urn:x|1"):
                 return found[0]
             resource = {"resourceType": "Patient", "identifier": [{"system": "urn:x", "value": "1"}]}

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr._concepts_dict import concepts as dicom_concepts
 from pydicom.sr.codedict import codes as dicom_codes
 
+from app.fhir.study import DCM, STUDY_ORDER
 from app.ingest import anatomy, codes, mapping
 from app.ingest.source import Issuer, Source
 
@@ -44,14 +45,14 @@ def test_the_least_image_makes_a_study(image: Image, source: Source) -> None:
         "resourceType": "ImagingStudy",
         "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}],
         "status": "available",
-        "modality": [{"system": codes.DCM, "code": "CT"}],
+        "modality": [{"system": DCM, "code": "CT"}],
         "endpoint": [{"reference": "Endpoint/archive"}],
         "numberOfSeries": 1,
         "numberOfInstances": 1,
         "series": [
             {
                 "uid": "1.2.3.1",
-                "modality": {"system": codes.DCM, "code": "CT"},
+                "modality": {"system": DCM, "code": "CT"},
                 "numberOfInstances": 1,
                 "instance": [
                     {
@@ -317,7 +318,7 @@ def test_series_and_instances_are_in_the_order_of_their_numbers_whatever_the_ord
 
 def test_elements_are_in_the_order_of_the_definition(image: Image, source: Source) -> None:
     found = study(source, image(AccessionNumber="1", StudyDescription="d", StudyDate="20260101", StudyID="1"))
-    assert list(found) == [name for name in mapping.STUDY_ORDER if name in found]
+    assert list(found) == [name for name in STUDY_ORDER if name in found]
 
 
 def test_images_that_disagree_are_noted_and_the_first_is_believed(image: Image, source: Source) -> None:

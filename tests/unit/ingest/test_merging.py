@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from app.ingest import mapping, merging
+from app.fhir import merging
+from app.fhir.study import STUDY_ORDER, in_order
+from app.ingest import mapping
 from app.ingest.source import Source, of_organisation
 
 A, B = "Endpoint/a", "Endpoint/b"
@@ -29,7 +31,7 @@ def made(endpoint: str, *names: tuple[int, int], patient: str = "Patient/1", **e
             setattr(dataset, keyword, value)
         found.append(mapping.instance(dataset, SOURCES[endpoint]))
     resource = mapping.assemble(found, SOURCES[endpoint]).resource
-    return mapping.in_order({**resource, "subject": {"reference": patient}}, mapping.STUDY_ORDER)
+    return in_order({**resource, "subject": {"reference": patient}}, STUDY_ORDER)
 
 
 def endpoints(of: dict[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ import pydicom.data
 
 from app.demo.region import region
 from app.fhir.outcome import Issue
-from app.ingest import files, mapping, sync
+from app.fhir.study import STUDY_ORDER, in_order
+from app.ingest import files, sync
 from app.ingest.report import Report
 from app.ingest.source import Source
 from app.published import validator
@@ -30,7 +31,7 @@ def test_a_study_from_any_real_file_is_valid(source: Source) -> None:
     assert len(studies) > 40
     for study in studies:
         resource = {**study.resource, "subject": {"reference": "Patient/1"}}
-        assert errors(mapping.in_order(resource, mapping.STUDY_ORDER)) == []
+        assert errors(in_order(resource, STUDY_ORDER)) == []
 
 
 def test_a_study_without_its_subject_is_not_valid_so_the_test_above_says_something(source: Source) -> None:

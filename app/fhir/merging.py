@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from app.ingest.mapping import counted
+from app.fhir.study import counted
 
 # What only the archive's whole word may take away again; everything else in a study is another's to keep.
 STATED = ("started", "basedOn", "referrer", "interpreter", "procedureCode", "location", "reasonCode", "description")
