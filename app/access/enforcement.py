@@ -7,11 +7,11 @@ decided here and nowhere else.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.access import duties, information, permissions
+from app.access import duties, information, ownership, permissions
 from app.access.narrowing import admits
 from app.access.reasoning import note, reasoned
 from app.access.scopes import authorize, ceiling
@@ -42,7 +42,6 @@ from app.policy.relationship import RULES
 from app.policy.switches import Switches
 from app.storage import audit
 from app.storage.engine import Tx
-from app.storage.projection import owner_of
 from app.storage.resources import Stored
 
 NO_RELATIONSHIP = (
@@ -128,6 +127,7 @@ class Enforcement:
                 "forbidden", f"{type_name} is read by the privacy role alone; expected a client or user of that role"
             )
         if interaction in WRITES:
+            self._may_write(subject, type_name, interaction)
             return note(tx, self._for_writing(tx, subject, type_name, query))
         requester = self.requester(tx, subject)
         if subject.role == "clerical" and query is not None:
@@ -354,25 +354,30 @@ class Enforcement:
         if slices is not None and not admits(tx, slices, resource):
             raise Fault("forbidden", f"the token's scopes do not reach this {type_name}; expected one that they name")
         grant = note(tx, self._for_writing(tx, subject, type_name, None))
-        if subject.kind == "steward":
-            return grant
-        tree = self.requester(tx, subject).tree
-        kind = TYPES[type_name].visibility
-        if kind in ("directory", "conformance") or type_name == "Patient":
-            return grant
-        for owner in self._owners(tx, resource, current, grant.writer):
-            if owner not in tree:
-                raise Fault(
-                    "forbidden",
-                    f"this {type_name} belongs to another organisation; expected one of the client's own organisation",
-                    detail="ACCESS_DENIED",
-                )
+        kept = permissions.kept(subject, type_name)
+        if kept is not None and kept.whose != permissions.ANY:
+            requester = self.requester(tx, subject)
+            ownership.check(
+                tx, kept, requester.tree, resource, current, grant.writer, self._cares(tx, subject, requester)
+            )
         return grant
+
+    def _cares(self, tx: Tx, subject: Subject, requester: Requester) -> Callable[[str], bool]:
+        """Whether the requester's organisation has a part in the care of a patient, or made one of their studies."""
+
+        def cares(id: str) -> bool:
+            known = information.of_names(
+                tx, information.Names(ids=(id,)), sorted(requester.tree), requester.practitioner
+            )
+            seen = view(self.switches, subject, requester, known, None, tx.at)
+            return any(one.related for one in seen.judged) or any(self._shows_own(tx, seen))
+
+        return cares
 
     def check_writer(self, subject: Subject, interaction: str, type_name: str) -> None:
         """Raises Fault "forbidden" unless scopes and registration let the client write the type at all."""
         authorize(subject, type_name, interaction)
-        self._may_write(subject, type_name)
+        self._may_write(subject, type_name, interaction)
 
     @staticmethod
     def may_choose_ids(subject: Subject, type_name: str) -> bool:
@@ -380,14 +385,8 @@ class Enforcement:
         return subject.kind == "steward" or TYPES[type_name].visibility != "study"
 
     @staticmethod
-    def _owners(tx: Tx, resource: dict[str, Any], current: Stored | None, writer: str | None) -> Iterable[str | None]:
-        if current is not None:
-            yield current.owner
-        yield owner_of(tx, resource, writer)
-
-    @staticmethod
-    def _may_write(subject: Subject, type_name: str) -> None:
-        if not permissions.may_write(subject, type_name):
+    def _may_write(subject: Subject, type_name: str, interaction: str | None = None) -> None:
+        if not permissions.may_write(subject, type_name, interaction):
             raise Fault(
                 "forbidden",
                 f"this client may not write {type_name}; expected a client registered to keep that type",

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import click
 
+from app.access.permissions import PARTS as PARTS_PLAYED
+from app.access.permissions import WRITERS, WRITES, Kept
 from app.cli import COMMANDS
 from app.config import Settings
 from app.fhir.registry import TYPES
@@ -57,6 +59,24 @@ def interactions(which: frozenset[str]) -> str:
     )  # fmt: skip
     assert set(order) >= which, sorted(which - set(order))
     return ", ".join(name for name in order if name in which)
+
+
+def writers() -> str:
+    """Who may write what: for each kind of client the types that it keeps, by which interactions, and whose."""
+    rows = []
+    for part, kept in WRITERS.items():
+        grouped: dict[Kept, list[str]] = {}
+        for name, one in kept.items():
+            grouped.setdefault(one, []).append(name)
+        everything = set(grouped.get(next(iter(grouped), None), ())) == {  # type: ignore[call-overload]
+            name for name, one in TYPES.items() if "create" in one.interactions
+        }
+        for one, names in grouped.items():
+            said = "every type but AuditEvent and what is published" if everything else ", ".join(names)
+            rows.append((PARTS_PLAYED[part], said, ", ".join(w for w in WRITES if w in one.interactions), one.whose))
+        if not grouped:
+            rows.append((PARTS_PLAYED[part], "nothing", "–", "–"))
+    return table(("Client", "Writes", "By", "Whose"), rows)
 
 
 def settings() -> str:
@@ -109,6 +129,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "curls": curls,
     "rules": rules,
     "types": types,
+    "writers": writers,
     "settings": settings,
     "commands": commands,
 }
