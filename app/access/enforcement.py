@@ -39,6 +39,7 @@ from app.policy.grant import (
 from app.policy.model import Request, Requester
 from app.policy.predicate import FALSE
 from app.policy.relationship import RULES
+from app.policy.rules import locating_is_reading
 from app.policy.switches import Switches
 from app.storage import audit
 from app.storage.engine import Tx
@@ -189,7 +190,9 @@ class Enforcement:
     def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View) -> Grant:
         at = tx.at
         shown = seen.studies()
-        located = view(self.switches, subject, requester, seen.known, seen.population, at, "locate").studies()
+        located = shown
+        if not locating_is_reading(subject.role, self.switches):
+            located = view(self.switches, subject, requester, seen.known, seen.population, at, "locate").studies()
         judged = tuple(zip(seen.known.groups, seen.judged, strict=True))
         own = self._shows_own(tx, seen)
         met = zip(judged, own, strict=True)

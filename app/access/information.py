@@ -199,6 +199,20 @@ def _origin(tx: Tx, row: str, orgs: Sequence[str]) -> Sql:
 
 
 def _gather(tx: Tx, start: Sql, tree: Sequence[str], practitioner: str | None) -> Known:
+    text, params = _facts(tx, start.text, tuple(tree), practitioner is not None)
+    return _assemble(tx.rows(text, *start.params, *params))
+
+
+_FACTS: dict[tuple[str, str, tuple[str, ...], bool], tuple[str, tuple[Any, ...]]] = {}
+MOST_FACTS = 512
+
+
+def _facts(tx: Tx, start: str, tree: tuple[str, ...], glass: bool) -> tuple[str, tuple[Any, ...]]:
+    """The statement that gathers facts of the patients that `start` finds, and its values after those of `start`: put
+    together once for each requester's tree. `glass`: a person asks, who may hold emergency grants."""
+    key = (tx.dialect, start, tree, glass)
+    if key in _FACTS:
+        return _FACTS[key]
     own = _origin(tx, "s", tree)
     holders, holder_param = tx.in_list("e.organisation", list(tree))
     statement = (
@@ -212,15 +226,17 @@ def _gather(tx: Tx, start: Sql, tree: Sequence[str], practitioner: str | None) -
         "UNION ALL SELECT 3, s.patient, s.grp, 0, '', '', '', '', '', NULL, NULL FROM (SELECT g.patient, g.grp FROM grp g"
         f" WHERE EXISTS (SELECT 1 FROM resource s WHERE s.patient = g.patient AND {WHOLE} AND NOT s.deleted AND "
     )
-    statement = statement + own + ")) s "
-    if practitioner is not None:
-        statement = statement + sql(
+    statement += own.text + ")) s "
+    if glass:
+        statement += (
             "UNION ALL SELECT 4, e.patient, g.grp, e.version, e.id, e.practitioner, e.organisation, e.reason,"
             " CASE WHEN e.revoked THEN 'revoked' ELSE '' END, e.low, e.high"
-            f" FROM grp g JOIN emergency_grant e ON e.patient = g.patient WHERE {holders}",
-            holder_param,
+            f" FROM grp g JOIN emergency_grant e ON e.patient = g.patient WHERE {holders}"
         )
-    return _assemble(tx.rows(statement.text, *statement.params))
+    if len(_FACTS) >= MOST_FACTS:
+        _FACTS.clear()
+    _FACTS[key] = statement, (*own.params, holder_param) if glass else own.params
+    return _FACTS[key]
 
 
 def _assemble(rows: list[tuple[Any, ...]]) -> Known:

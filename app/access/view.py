@@ -9,7 +9,7 @@ from app.access.subject import Subject
 from app.policy.decide import Person, Residual, residual
 from app.policy.grant import Population, Studies, StudyCase
 from app.policy.model import Relationship, Request, Requester
-from app.policy.predicate import FALSE
+from app.policy.predicate import FALSE, Expr
 from app.policy.switches import Switches
 
 
@@ -26,9 +26,10 @@ class View:
 
     def studies(self) -> Studies:
         """The view as a rule for rows."""
-        cases = tuple(
-            StudyCase(group.rids, one.permit) for group, one in zip(self.known.groups, self.judged, strict=True)
-        )
+        alike: dict[Expr, tuple[int, ...]] = {}
+        for group, one in zip(self.known.groups, self.judged, strict=True):
+            alike[one.permit] = alike.get(one.permit, ()) + group.rids
+        cases = tuple(StudyCase(rids, permit) for permit, rids in alike.items())
         ordinary = self.ordinary.permit if self.ordinary else FALSE
         return Studies(cases, self.population, ordinary, self.otherwise.permit)
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 from app.fhir.outcome import Fault
 from app.fhir.temporal import SECOND
@@ -53,6 +54,7 @@ class Preference:
         return self.handling == "lenient"
 
 
+@lru_cache(maxsize=256)
 def response_format(accept: str | None, format: str | None = None) -> str:
     """`json` or `xml`: as `_format` says if it is given, else as `Accept` ranks them. Raises Fault not-acceptable."""
     if format:
@@ -103,6 +105,7 @@ def is_form(content_type: str | None) -> bool:
     return _media(content_type or "")[0] == FORM
 
 
+@lru_cache(maxsize=256)
 def prefer(header: str | None) -> Preference:
     """The preferences that this server knows; others, `respond-async` too, are ignored, RFC 7240 section 2."""
     said: dict[str, str] = {}

@@ -15,6 +15,7 @@ from app.policy.consents import Choices
 from app.policy.facts import Facts
 from app.policy.model import ROLES
 from app.policy.predicate import TRUE, And, Expr, Not, Origin, Status
+from app.policy.switches import Switches
 
 # The statuses of ImagingStudy and DiagnosticReport, but entered-in-error.
 READABLE = frozenset(
@@ -203,6 +204,11 @@ def what_remains_is_permitted(facts: Facts) -> Iterable[Case]:
     for says in found.permissions:
         yield from _permits(facts, says.guard, _reasons(facts, found, says.reason), (says.basis,))
     yield from _permits(facts, TRUE, _reasons(facts, found, "IMPLIED_CONSENT"))
+
+
+def locating_is_reading(role: str, switches: Switches) -> bool:
+    """Whether every rule says the same of locating a study as of reading it, for this role."""
+    return role in ("clinician", "privacy") or (role == "system" and switches.system_may_locate)
 
 
 def _reasons(facts: Facts, found: Choices, consent: str) -> tuple[str, ...]:

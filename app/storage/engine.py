@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 import orjson
 import psycopg
-from psycopg import RawCursor
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import Pool, PoolProxiedConnection
 
 from app.fhir.outcome import Fault
-from app.storage.sending import Group, Queued, array, commit_queue, numbered, send
+from app.storage.links import Group, Link, PostgreSQL, SQLite, array
+from app.storage.sending import Queued
 
 T = TypeVar("T")
 
@@ -43,45 +43,24 @@ class Tx:
     in this transaction and would be asked again.
     """
 
-    __slots__ = (
-        "_begun",
-        "_driver",
-        "_last",
-        "_queue",
-        "_store",
-        "at",
-        "base_url",
-        "dialect",
-        "memory",
-        "postgresql",
-        "zone",
-    )
+    __slots__ = ("_begun", "_link", "_queue", "at", "base_url", "dialect", "memory", "postgresql", "zone")
 
-    def __init__(self, store: Store, driver: Any, at: int, zone: str) -> None:
-        self._store = store
-        self._driver = driver
-        self._last: Any = None
+    def __init__(self, link: Link, at: int, zone: str, base_url: str = "") -> None:
+        self._link = link
         self._queue: list[Queued] = []
         self._begun = False
-        self.dialect = store.dialect
-        self.postgresql = self.dialect == "postgresql"
+        self.dialect = link.dialect
+        self.postgresql = link.dialect == "postgresql"
         self.at = at
         self.zone = zone
-        self.base_url = store.base_url  # a reference that begins with it is one to this server
+        self.base_url = base_url  # a reference that begins with it is one to this server
         self.memory: dict[Any, Any] = {}
-
-    def _execute(self, sql: str, params: Sequence[Any]) -> Any:
-        if self._queue:
-            self.flush()
-        cursor = self._last
-        if cursor is None:
-            cursor = self._last = RawCursor(self._driver) if self.postgresql else self._driver.cursor()
-        cursor.execute(numbered(sql) if self.postgresql else sql, params)
-        return cursor
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """All rows of a query, after everything queued has been sent."""
-        return self._execute(sql, params).fetchall()  # type: ignore[no-any-return]
+        if self._queue:
+            self.flush()
+        return self._link.rows(sql, params)
 
     def one(self, sql: str, *params: Any) -> tuple[Any, ...] | None:
         rows = self.rows(sql, *params)
@@ -90,7 +69,9 @@ class Tx:
     def run(self, sql: str, *params: Any) -> int:
         """A statement that changes rows; the number of rows changed."""
         self.begin()
-        return self._execute(sql, params).rowcount  # type: ignore[no-any-return]
+        if self._queue:
+            self.flush()
+        return self._link.change(sql, params)
 
     def many(self, sql: str, params: Sequence[Sequence[Any]]) -> None:
         """Queue a statement for each of `params`; sent with the rest at the next read or at commit."""
@@ -100,7 +81,7 @@ class Tx:
     def begin(self) -> None:
         """Open the transaction now. On SQLite as the one writer, for an upgrade from reading to writing cannot wait."""
         if not self._begun:
-            self._driver.execute("BEGIN" if self.postgresql else "BEGIN IMMEDIATE")
+            self._link.begin()
             self._begun = True
 
     def flush(self) -> None:
@@ -108,26 +89,25 @@ class Tx:
         if queue := self._queue:
             self.begin()
             self._queue = []
-            send(self._driver, queue, postgresql=self.postgresql)
+            self._link.send(queue)
 
     def commit(self) -> None:
         """Make durable what was written. One queued write after nothing but reads is a transaction of its own."""
         if not self._begun and self._queue:
             queue, self._queue = self._queue, []
-            self._store.write(self._driver, queue)
+            self._link.commit_queue(queue)
         elif self._begun:
             if self._queue:
                 queue, self._queue = self._queue, []
-                send(self._driver, queue, postgresql=self.postgresql)
-            self._driver.execute("COMMIT")
+                self._link.send(queue)
+            self._link.commit()
             self._begun = False
 
     def rollback(self) -> None:
-        """Undo what was written."""
+        """Undo what was written, whatever state the connection was left in."""
         self._queue = []
-        if self._begun:
-            self._begun = False
-            self._driver.rollback()
+        self._begun = False
+        self._link.rollback()
 
     def in_list(self, column: str, values: Sequence[Any]) -> tuple[str, Any]:
         """`column` is one of `values` (all text or all whole numbers), as one bound parameter whatever their number."""
@@ -165,7 +145,7 @@ class Store:
         only reads."""
         connection = self._pool.connect()
         try:
-            tx = Tx(self, connection.driver_connection, self.clock(), self.zone)
+            tx = Tx(self._link(connection), self.clock(), self.zone, self.base_url)
             try:
                 yield tx
                 tx.commit()
@@ -179,12 +159,13 @@ class Store:
         finally:
             connection.close()
 
-    def write(self, driver: Any, queue: list[Queued]) -> None:
-        """Make a queue of writes durable, in one transaction that nothing was read in."""
-        if self._group is not None:
-            self._group.write(driver, queue)
-        else:
-            commit_queue(driver, queue)
+    def _link(self, connection: PoolProxiedConnection) -> Link:
+        link = connection.info.get("link")
+        if link is None:
+            driver: Any = connection.driver_connection
+            link = PostgreSQL(driver) if self._group is None else SQLite(driver, self._group)
+            connection.info["link"] = link
+        return link
 
     def retry(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction, again when the database asks for it. Raises Fault "transient" at the end."""
@@ -242,13 +223,19 @@ def _transactions(engine: Engine) -> Pool:
     """Connections on which nothing begins by itself: see Tx.begin."""
     if engine.dialect.name == "sqlite":
         return engine.pool  # its connections are such
-    hot = create_engine(engine.url, pool_size=8, max_overflow=8, pool_recycle=1800, pool_timeout=10, pool_use_lifo=True)
+    hot = create_engine(
+        engine.url,
+        pool_size=8,
+        max_overflow=8,
+        pool_recycle=1800,
+        pool_timeout=10,
+        pool_use_lifo=True,
+        pool_reset_on_return=None,
+    )
 
     @event.listens_for(hot, "connect")
-    def prepare_early(connection: Any, _record: Any) -> None:
+    def autocommit(connection: Any, _record: Any) -> None:
         connection.autocommit = True
-        connection.prepare_threshold = 2
-        connection.prepared_max = 500
 
     return hot.pool
 

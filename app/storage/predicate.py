@@ -201,8 +201,19 @@ def relationship_holds(tx: Tx, rule: RelationshipRule, population: Population, r
     return "(" + all_of(parts) + ")"
 
 
+# Conditions as they were put into SQL: those of most patients are the same few.
+_KNOWN: dict[tuple[Expr, str, str], Sql] = {}
+MOST_KNOWN = 4096
+
+
 def _definite(expr: Expr, row: str, tx: Tx) -> Sql:
-    return "(" + condition(expr, row, tx) + ") IS TRUE"
+    key = (expr, row, tx.dialect)
+    found = _KNOWN.get(key)
+    if found is None:
+        if len(_KNOWN) >= MOST_KNOWN:
+            _KNOWN.clear()
+        found = _KNOWN[key] = "(" + condition(expr, row, tx) + ") IS TRUE"
+    return found
 
 
 def condition(expr: Expr, row: str, tx: Tx) -> Sql:
