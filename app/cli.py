@@ -18,6 +18,8 @@ COMMANDS = {
     "keys": ("app.smart.users", "keys"),
     "ingest": ("app.ingest.cli", "ingest"),
     "harvest": ("app.ingest.cli", "harvest"),
+    "import": ("app.transfer.cli", "import_"),
+    "export": ("app.transfer.cli", "export_"),
     "explain": ("app.access.cli", "explain"),
     "policy": ("app.access.cli", "policy"),
     "audit": ("app.access.audit_cli", "audit"),

@@ -285,6 +285,14 @@ class Enforcement:
             after = rows[-1][:2]
         return made
 
+    def for_export(self, tx: Tx, subject: Subject) -> Grant:
+        """What an operator at the command line exports: everything, as a disclosure that is recorded as one. Whoever has
+        the command line has the database; this is no door of the web server."""
+        authorize(subject, "Patient", "search-type")
+        if subject.kind != "steward":
+            raise Fault("forbidden", "an export is the region's operator's alone; expected its command line")
+        return replace(self._everything(tx, subject), reasons=("OPERATOR_EXPORT",))
+
     def for_explaining(self, tx: Tx, patients: tuple[int, ...]) -> Grant:
         """What the decision point itself must read to say why: the patient's studies. Never the grant of an answer."""
         return Grant(

@@ -21,7 +21,7 @@ BELOW = {
     "pathways": {"interactions", "access", "storage", "policy", "fhir"},
 }
 EDGE = {"pathways", *BELOW["pathways"]}
-EDGES = ("rest", "smart", "web", "archives", "ingest", "notifications")
+EDGES = ("rest", "smart", "web", "archives", "ingest", "notifications", "transfer")
 ALLOWED = BELOW | dict.fromkeys(EDGES, EDGE) | {"demo": EDGE | {"ingest"}}
 ALLOWED["web"] = EDGE | {"demo"}  # the landing page tells the demo's story
 EVERYWHERE = {"config", "observability"}

@@ -196,6 +196,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("type", "id"),
     )
     op.create_table(
+        "import_mark",
+        sa.Column("file", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("file"),
+    )
+    op.create_table(
         "match_key",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
@@ -532,6 +539,7 @@ def downgrade() -> None:
         batch_op.drop_index("identifier_patient")
 
     op.drop_table("identifier")
+    op.drop_table("import_mark")
     with op.batch_alter_table("idempotency_key", schema=None) as batch_op:
         batch_op.drop_index("idempotency_key_at")
 
