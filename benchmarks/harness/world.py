@@ -45,10 +45,11 @@ def trust_id(ods: str) -> str:
 
 @dataclass(frozen=True)
 class World:
-    """`patients` people and their studies."""
+    """`patients` people and their studies. Where it is not `guarded`, everybody may know of everything."""
 
     patients: int
     per_patient: int = STUDIES_PER_PATIENT
+    guarded: bool = True
 
     @property
     def studies(self) -> int:
@@ -105,8 +106,13 @@ class World:
         return [
             self.study_id(patient, study)
             for study in range(self.per_patient)
-            if patient % 100 != OPTED_OUT and not (patient % 100 == NO_MR and self.modality(patient, study)[0] == "MR")
+            if not self.guarded or not self.withheld(patient, study)
         ]
+
+    def withheld(self, patient: int, study: int) -> bool:
+        """Whether the patient's choice keeps the study from others than its maker."""
+        choice = patient % 100
+        return choice == OPTED_OUT or (choice == NO_MR and self.modality(patient, study)[0] == "MR")
 
     # The resources --------------------------------------------------------------------------------------------------
 
