@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.harness import report, table
+from benchmarks.harness import peer, report, table
 from benchmarks.harness.run import Plan, run
 from benchmarks.harness.world import STUDIES_PER_PATIENT
 from benchmarks.harness.yardstick import NAME
@@ -38,6 +38,7 @@ def parser(names: tuple[str, ...]) -> argparse.ArgumentParser:
     made.add_argument("--growth", action="store_true", help="also at 10,000 and 100,000 studies, as ratios of p50")
     made.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 1), help="processes of the web server")
     made.add_argument("--threads", type=int, default=4, help="threads of each")
+    made.add_argument("--peer", choices=("hapi",), default="", help="compare with a HAPI FHIR JPA server instead")
     made.add_argument("--json", type=Path, help="where the figures are written; below var/bench by default")
     return made
 
@@ -54,6 +55,7 @@ def main() -> int | str:
     """The exit status: 0, or what went wrong."""
     names = table.collect()
     given = parser(names).parse_args()
+    began = time.monotonic()
     patients = given.patients or max(1, given.studies // STUDIES_PER_PATIENT)
     plan = Plan(
         patients,
@@ -66,11 +68,16 @@ def main() -> int | str:
         else (),
         given.workers,
         given.threads,
+        given.peer,
     )
-    began = time.monotonic()
+    progress = lambda text: print(f"[{time.monotonic() - began:6.1f} s] {text}", flush=True)  # noqa: E731
+    if plan.peer:
+        if plan.dburl.startswith("sqlite"):
+            raise SystemExit("the peer needs PostgreSQL; expected no --dburl sqlite")
+        peer.build(progress)
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="registry-bench-") as folder:
-        result = run(plan, Path(folder), lambda text: print(f"[{time.monotonic() - began:6.1f} s] {text}", flush=True))
+        result = run(plan, Path(folder), progress)
     print("\n".join(["", *report.lines(result.rows), ""]))
     path = given.json or SCRATCH / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     report.write(path, report.as_json(plan, result))

@@ -46,7 +46,9 @@ def build(say: Say) -> None:
         raise SystemExit("PEER=hapi needs Java 17 and Maven (apt-get install default-jdk-headless maven)")
     say("building the peer (its parts come from Maven Central the first time)")
     done = subprocess.run(
-        ["mvn", "-B", "-q", "-f", str(SOURCES / "pom.xml"), f"-Dplace={BUILT}", "compile"], capture_output=True, text=True
+        ["mvn", "-B", "-q", "-f", str(SOURCES / "pom.xml"), f"-Dplace={BUILT}", "compile"],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(f"the peer could not be built:\n{done.stdout}{done.stderr}")
@@ -91,7 +93,8 @@ def load(address: str, url: str, world: World, say: Say) -> float:
 
     def send(resources: list[Resource]) -> int:
         entries = [
-            {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}} for one in resources
+            {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
+            for one in resources
         ]
         wire = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=300)
         body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})
@@ -106,7 +109,9 @@ def load(address: str, url: str, world: World, say: Say) -> float:
     send(list(world.directory()))
     step = TOGETHER // (2 + world.per_patient)
     with ThreadPoolExecutor(CLIENTS) as pool:
-        batches = (list(world.people(first, min(first + step, world.patients))) for first in range(0, world.patients, step))
+        batches = (
+            list(world.people(first, min(first + step, world.patients))) for first in range(0, world.patients, step)
+        )
         for number in pool.map(send, batches):
             done += number
             if done % 5000 < number:
@@ -116,7 +121,9 @@ def load(address: str, url: str, world: World, say: Say) -> float:
     return time.monotonic() - began
 
 
-def compare(site: Site, address: str, world: World, generator: Generator, seconds: float, rounds: int, say: Say) -> list[Row]:
+def compare(
+    site: Site, address: str, world: World, generator: Generator, seconds: float, rounds: int, say: Say
+) -> list[Row]:
     """Both under the same load in turns: a row with the ratio of the rates for each figure of COMPARED."""
     unguarded = World(world.patients, guarded=False)
     open_to_all = dict.fromkeys(site.tokens, "")
@@ -150,10 +157,17 @@ def _row(name: str, factor: float | None, ours: list[Took], theirs: list[Took]) 
     def spread(runs: list[Took]) -> dict[str, Any]:
         p50, p95, p99 = percentiles(list(chain.from_iterable(run.times for run in runs)))
         rates = [round(len(run.times) / run.seconds) for run in runs]
-        return {"rate": round(rate(runs), 1), "p50": round(p50, 2), "p95": round(p95, 2), "p99": round(p99, 2), "rates": rates}
+        return {
+            "rate": round(rate(runs), 1),
+            "p50": round(p50, 2),
+            "p95": round(p95, 2),
+            "p99": round(p99, 2),
+            "rates": rates,
+        }
 
     ratios = [
-        (len(one.times) / one.seconds) / (len(other.times) / other.seconds) for one, other in zip(ours, theirs, strict=True)
+        (len(one.times) / one.seconds) / (len(other.times) / other.seconds)
+        for one, other in zip(ours, theirs, strict=True)
     ]
     own = spread(ours)
     row = Row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.storage.engine import Store
+from benchmarks.harness import peer
 from benchmarks.harness import site as sites
 from benchmarks.harness.cluster import cluster
 from benchmarks.harness.filling import fill
@@ -20,7 +23,7 @@ from benchmarks.harness.world import STUDIES_PER_PATIENT, World
 from benchmarks.harness.yardstick import NAME, bare
 from tests.support import postgres
 
-WARM_UP = 0.5
+SHOWN = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
 GROWTH_MOST = 1.3  # p50 at the full size, as a multiple of p50 at the smallest
 
 
@@ -36,6 +39,8 @@ class Plan:
     growth: tuple[int, ...] = ()  # further, smaller sizes, in patients
     workers: int = 2
     threads: int = 4
+    peer: str = ""
+    warm_up: float = 0.5  # seconds at the start of each turn that are not counted
 
     def wants(self, name: str) -> bool:
         return not self.only or name in self.only
@@ -87,9 +92,15 @@ def run(plan: Plan, folder: Path, say: Say) -> Result:
         running: dict[int, Site] = {}
         for patients in sorted({plan.patients, *plan.growth}):
             running[patients] = _filled(stack, plan, folder, made, World(patients), result, say)
-        generator = stack.enter_context(_generator())
-        yardstick = stack.enter_context(sites.bare(folder / "bare", plan.workers, plan.threads))
         full = running[plan.patients]
+        result.facts["database"] = _settings(full.url)
+        generator = stack.enter_context(_generator())
+        if plan.peer:
+            result.rows += _against(stack, plan, folder, made, full, generator, result, say)
+            result.facts["seconds"] = round(time.monotonic() - began, 1)
+            return result
+
+        yardstick = stack.enter_context(sites.bare(folder / "bare", plan.workers, plan.threads))
 
         def measure(when: str) -> None:
             for one in MEASURED.values():
@@ -109,6 +120,19 @@ def run(plan: Plan, folder: Path, say: Say) -> Result:
         measure(AFTER)
     result.facts["seconds"] = round(time.monotonic() - began, 1)
     return result
+
+
+def _settings(url: str) -> dict[str, str]:
+    """What of the database decides how durable and how fast it is, as the server itself says."""
+    store = Store(url)
+    with store.begin(reads=True) as tx:
+        if tx.postgresql:
+            found = {name: str(tx.rows(f"SHOW {name}")[0][0]) for name in SHOWN}
+        else:
+            found = {name: str(tx.rows(f"PRAGMA {name}")[0][0]) for name in ("journal_mode", "synchronous")}
+            found["version"] = sqlite3.sqlite_version
+    store.close()
+    return found
 
 
 @contextmanager
@@ -134,9 +158,33 @@ def _filled(
     say(f"filling: {world.studies:,} studies of {world.patients:,} patients")
     seconds = fill(url, world, progress)
     rate = world.resources() / seconds
-    result.facts[f"filled {world.studies}"] = {"resources": world.resources(), "seconds": round(seconds, 1)}
-    say(f"filled: {world.resources():,} resources in {seconds:.0f} s, {rate:,.0f}/s, indexes and statistics included")
+    result.facts[f"filled {world.studies}"] = {
+        "resources": world.resources(),
+        "seconds": round(seconds, 1),
+        "rate": round(rate),
+    }
+    say(f"filled: {world.resources():,} resources in {seconds:.0f} s, {rate:,.0f}/s")
     return stack.enter_context(sites.site(folder / f"site-{world.patients}", url, world, plan.workers, plan.threads))
+
+
+def _against(
+    stack: ExitStack,
+    plan: Plan,
+    folder: Path,
+    made: Databases,
+    full: Site,
+    generator: Generator,
+    result: Result,
+    say: Say,
+) -> list[Row]:
+    """The registry and its peer, holding the same and asked the same."""
+    url = made.empty()
+    address = stack.enter_context(peer.hapi(folder / "peer", url, say))
+    seconds = peer.load(address, url, full.world, say)
+    rate = full.world.resources() / seconds
+    say(f"the peer holds {full.world.resources():,} resources after {seconds:.0f} s, {rate:,.0f}/s")
+    result.facts["peer filled"] = {"seconds": round(seconds, 1), "rate": round(rate)}
+    return peer.compare(full, address, full.world, generator, plan.seconds, plan.rounds, say)
 
 
 def _under_load(plan: Plan, running: dict[int, Site], yardstick: str, generator: Generator, say: Say) -> list[Row]:
@@ -150,11 +198,11 @@ def _under_load(plan: Plan, running: dict[int, Site], yardstick: str, generator:
     took: dict[tuple[str, int], list[Took]] = {}
     for number in range(plan.rounds):
         say(f"load: round {number + 1} of {plan.rounds}")
-        base.append(generator.run(Job(yardstick, bare, (full.world, {}), 8, seconds, WARM_UP)))
+        base.append(generator.run(Job(yardstick, bare, (full.world, {}), 8, seconds, plan.warm_up)))
         for one in wanted:
             for patients, site in running.items():
                 if patients == plan.patients or one.grows:
-                    job = Job(site.address, one.make, (site.world, site.tokens), one.connections, seconds, WARM_UP)
+                    job = Job(site.address, one.make, (site.world, site.tokens), one.connections, seconds, plan.warm_up)
                     runs = took.setdefault((one.name, patients), [])
                     if not any(run.faults for run in runs):
                         runs.append(generator.run(job))

@@ -7,6 +7,7 @@ has five studies of about 2 kB, with two series and four instances.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,9 +35,8 @@ SYLLABLES = ("an", "bel", "cor", "dun", "el", "fen", "gar", "hol", "in", "jor", 
 
 def id_of(kind: str, number: int | str) -> str:
     """An id of the server's own form: 26 characters, in no order, so that indexes are met as in real life."""
-    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
-    value = int.from_bytes(blake2b(f"{kind}/{number}".encode(), digest_size=17).digest(), "big")
-    return "".join(alphabet[(value >> (5 * place)) & 31] for place in range(26))
+    digest = blake2b(f"{kind}/{number}".encode(), digest_size=17).digest()
+    return base64.b32encode(digest)[:26].decode().lower()
 
 
 def trust_id(ods: str) -> str:
