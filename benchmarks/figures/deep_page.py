@@ -60,6 +60,7 @@ def deep_page(bench: Bench) -> Row:
     for _ in range(TURNS):  # in turns, so that what else the machine does concerns both
         for one, found_times in times.items():
             found_times.append(reader.page(one)[1])
+    reader.http.close()
     early, late = (statistics.median(found_times) for found_times in times.values()) if address != first else (1.0, 1.0)
     return Row(
         "deep page",

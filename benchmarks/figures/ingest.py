@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pydicom.data
 
-from app.access.enforcement import Enforcement
-from app.config import Settings
 from app.demo.cli import STEWARD
 from app.demo.load import load
 from app.demo.organisations import CEDARHOLME
@@ -20,11 +18,7 @@ from app.demo.people import BY_ID
 from app.demo.studies import datasets, given_to
 from app.ingest import archive, files, mapping, sync
 from app.ingest.files import Read
-from app.interactions import Services
-from app.policy.switches import Switches
-from app.published import validator
-from app.storage import schema
-from app.storage.engine import Store
+from benchmarks.harness.site import services_on
 from benchmarks.harness.table import Bench, Row, measured
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
@@ -53,19 +47,16 @@ def timed(what: str, work: Callable[[], int]) -> Row:
 @measured("ingest", "DICOM files and studies a second, one process")
 def ingest(bench: Bench) -> list[Row]:
     studies = max(2, int(bench.seconds * STUDIES_A_SECOND))
-    store = Store(bench.empty_database())
-    schema.upgrade(store)
-    services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex, validator())
-    rows = [
-        timed("files read (headers)", lambda: sum(isinstance(one, Read) for one in files.read_all([FILES]))),
-        timed(
-            "instances mapped",
-            lambda: sum(1 for one in fresh(studies) if mapping.instance(one.dataset, CEDARHOLME.source)),
-        ),
-        timed("resources of the demo region", lambda: load(services, STEWARD).created),
-    ]
-    found = archive.archive(services, "cedarholme-archive")
-    for what in ("studies of 20 images", "the same again, unchanged"):
-        rows.append(timed(what, lambda: sync.ingest(fresh(studies), found.source, found.registry).studies))
-    store.close()
+    with services_on(bench.empty_database(), bench.folder) as services:
+        rows = [
+            timed("files read (headers)", lambda: sum(isinstance(one, Read) for one in files.read_all([FILES]))),
+            timed(
+                "instances mapped",
+                lambda: sum(1 for one in fresh(studies) if mapping.instance(one.dataset, CEDARHOLME.source)),
+            ),
+            timed("resources of the demo region", lambda: load(services, STEWARD).created),
+        ]
+        found = archive.archive(services, "cedarholme-archive")
+        for what in ("studies of 20 images", "the same again, unchanged"):
+            rows.append(timed(what, lambda: sync.ingest(fresh(studies), found.source, found.registry).studies))
     return rows

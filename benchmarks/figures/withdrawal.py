@@ -45,9 +45,10 @@ class Watcher(threading.Thread):
             body = json.loads(wire.getresponse().read())
             if not ids(body):
                 self.refused = time.perf_counter()
-                return
+                break
             self.shown += 1
             self.leaks += asked_after
+        wire.close()
 
 
 def withdraw(bench: Bench, patient: int) -> list[Watcher]:
@@ -76,6 +77,7 @@ def _put(bench: Bench, patient: int, choice: int) -> tuple[int, float]:
     answer = wire.getresponse()
     at = time.perf_counter()
     answer.read()
+    wire.close()
     return answer.status, at
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from app import create_app
 from app.config import Settings
-from app.storage import oauth
+from app.interactions import Services
+from app.storage import oauth, schema
 from app.storage.oauth import Client
 from benchmarks.harness.world import ASKER, MAKERS, REGION, WARD, World
 from tests.support.postgres import free_port
@@ -86,6 +87,18 @@ def _tokens(settings: Settings) -> dict[str, str]:
         found[name] = app.extensions["tokens"].mint(client, scope, TOKEN_SECONDS)
     services.store.close()
     return found
+
+
+@contextmanager
+def services_on(url: str, folder: Path) -> Iterator[Services]:
+    """The registry's parts in this process, on a database that is migrated; keys are made in the folder."""
+    app = create_app(Settings(database_url=url, keys_dir=f"{folder}/keys", log_level="error"))
+    services: Services = app.extensions["services"]
+    schema.upgrade(services.store)
+    try:
+        yield services
+    finally:
+        services.store.close()
 
 
 @contextmanager
