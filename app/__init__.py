@@ -38,7 +38,9 @@ def create_app(settings: Settings) -> Flask:
     tokens = Tokens(store, keys, settings)
     enforcement = Enforcement(switches, reads_all=settings.demo)
     checked = validator(Options(settings.nhs_numbers == "strict", settings.demo))
-    services = Services(store, enforcement, settings, keys.seal, keys.open_seal, checked, published())
+    services = Services(
+        store, enforcement, settings, keys.seal, keys.open_seal, checked, keys.secret("notify"), published()
+    )
     app.extensions |= {"services": services, "tokens": tokens}
     _sessions(app, settings, keys)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")

@@ -20,6 +20,8 @@ COMMANDS = {
     "harvest": ("app.ingest.cli", "harvest"),
     "import": ("app.transfer.cli", "import_"),
     "export": ("app.transfer.cli", "export_"),
+    "worker": ("app.notifications.cli", "worker"),
+    "subscription": ("app.notifications.cli", "subscription"),
     "explain": ("app.access.cli", "explain"),
     "policy": ("app.access.cli", "policy"),
     "audit": ("app.access.audit_cli", "audit"),

@@ -28,6 +28,7 @@ EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "request_failed": ("error", frozenset({"request_id", "error", "place"})),
     "identity_collision": ("error", frozenset({"request_id", "organisation"})),
     "database_unavailable": ("error", frozenset({"request_id"})),
+    "notification_failed": ("error", frozenset({"error", "place"})),
     "demo_loaded": ("info", frozenset({"resources"})),
     "audit_not_linked": ("error", frozenset({"error", "place"})),
     "migrated": ("info", frozenset({"revision"})),

@@ -58,6 +58,8 @@ OF_REQUEST = frozenset(
     {"PURPOSE_MISSING", "PURPOSE_NOT_DIRECT_CARE", "PATIENT_CHANNEL_NOT_ENABLED", "ORGANISATION_MISSING"}
 )
 
+MATCHING = Subject("registry", "registry", None)  # the registry itself, which asks for nobody
+
 WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
@@ -302,6 +304,11 @@ class Enforcement:
             reasons=("EXPLANATION",),
             policy=self.switches.hash,
         )
+
+    def for_matching(self, tx: Tx) -> Grant:
+        """What finding out whom an event concerns must read: every version. Never the grant of an answer: what is sent
+        is permitted to its receiver when it is sent."""
+        return replace(self._everything(tx, MATCHING), reasons=("MATCHING",))
 
     # Writing ------------------------------------------------------------------------------------------------------
 

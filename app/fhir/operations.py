@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/"
 HL7 = "http://hl7.org/fhir/OperationDefinition/"
 
 
@@ -34,6 +35,22 @@ OPERATIONS: dict[str, Operation] = {
             ("type", "instance"),
             HL7 + "Resource-validate",
             "Say everything that is wrong with a resource; nothing is stored.",
+        ),
+        Operation(
+            "status",
+            ("instance",),
+            BACKPORT + "backport-subscription-status",
+            "Say how a subscription stands and how many events were sent.",
+            ("Subscription",),
+            ("GET", "POST"),
+        ),
+        Operation(
+            "events",
+            ("instance",),
+            BACKPORT + "backport-subscription-events",
+            "Give events that were sent before, by their numbers, as they may be told now.",
+            ("Subscription",),
+            ("GET", "POST"),
         ),
     )
 }

@@ -29,6 +29,7 @@ class Services:
     seal: Callable[[bytes], str]
     open_seal: Callable[[str], bytes]
     validator: Validator
+    notify_secret: bytes = b""
     published: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
 
 

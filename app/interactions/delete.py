@@ -10,7 +10,7 @@ from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
 from app.interactions.read import unknown
 from app.interactions.writing import allowed, check_version, current, found_by
-from app.storage import resources
+from app.storage import resources, subscriptions
 from app.storage.engine import Tx
 from app.storage.resources import Stored
 
@@ -49,6 +49,8 @@ def _delete(services: Services, tx: Tx, asked: Asked, found: Stored) -> Answer:
     check_version(asked, found)
     grant = services.enforcement.permit_write(tx, asked.subject, "delete", orjson.loads(found.content), found)
     gone = resources.delete(tx, grant, found)
+    if gone.type == "Subscription":
+        subscriptions.forget(tx, gone.rid)
     audit.record(
         tx, asked.subject, grant, "delete", found.type, status=204, disclosed=[gone], request_id=asked.request_id
     )

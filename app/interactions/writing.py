@@ -7,6 +7,7 @@ what they act on, and meet here.
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,7 +18,7 @@ from app.fhir.query import Query
 from app.fhir.registry import TYPES
 from app.fhir.resource import conditional_reference, dump, references
 from app.fhir.search import SHAPING, parse
-from app.interactions import Answer, Asked, Services
+from app.interactions import Answer, Asked, Services, subscribing
 from app.interactions.presenting import versioned
 from app.policy.grant import Grant
 from app.storage import resources, search
@@ -54,6 +55,8 @@ def prepared(
     `here` are the references that the Bundle itself provides. Raises Fault with every error found.
     """
     warnings = checked(services, asked, interaction, resource, type_name)
+    if type_name == "Subscription":
+        subscribing.check(services, tx, asked, resource)
     if services.settings.references == "strict":
         check_references(services, tx, asked, resource, here)
     return warnings
@@ -183,13 +186,18 @@ def written(
         disclosed=[stored],
         request_id=asked.request_id,
     )
+    headers = {}
+    if stored.type == "Subscription":
+        subscribing.register(tx, asked, stored)
+        headers["X-Registry-Signing-Key"] = subscribing.signing_key(services, stored.ref).hex()
     body: bytes | None = stored.content
     if asked.prefer.returns == "minimal":
         body = None
     elif asked.prefer.returns == "OperationOutcome":
         said = warnings or [Issue("informational", "the resource was stored", severity="information")]
         body = dump(operation_outcome(said))
-    return versioned(services, status, body, stored, location=status == 201)
+    answer = versioned(services, status, body, stored, location=status == 201)
+    return replace(answer, headers={**answer.headers, **headers}) if headers else answer
 
 
 def check_version(asked: Asked, stored: Stored | None) -> None:

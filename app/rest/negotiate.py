@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -57,6 +58,16 @@ def resource(request: Request, most: int) -> dict[str, Any]:
     kind = negotiation.request_format(request.content_type)
     content = body(request, most)
     return xml.from_xml(content) if kind == negotiation.XML else parse(content, most)
+
+
+def parameters(request: Request, pairs: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    """The parameters of an operation whose parameters are simple: from the address, and from a Parameters resource."""
+    found = list(pairs)
+    if request.method == "POST" and request.content_length:
+        for one in resource(request, most).get("parameter") or ():
+            if isinstance(one, dict) and isinstance(one.get("name"), str):
+                found += [(one["name"], str(value)) for key, value in one.items() if key.startswith("value")]
+    return found
 
 
 def patch(request: Request, most: int) -> tuple[str, Any]:

@@ -25,6 +25,7 @@ from app.interactions import (
     patch,
     read,
     search,
+    subscription_operations,
     transaction,
     update,
     validate,
@@ -109,6 +110,13 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         content = negotiate.resource(request, most)
         return reply(validate.validate(services, who, _held(type_name), content, pairs(), id))
 
+    def subscription_status(id: str) -> Response:
+        return reply(subscription_operations.status(services, asked(), id))
+
+    def subscription_events(id: str) -> Response:
+        options = negotiate.parameters(request, pairs(), most)
+        return reply(subscription_operations.events(services, asked(), id, options))
+
     def instance_get(type_name: str, id: str) -> Response:
         options = dict(pairs())
         elements = tuple(filter(None, options.get("_elements", "").split(",")))
@@ -156,6 +164,10 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("GET", "/<type_name>/_history", "history-type", type_history),
         ("POST", "/<type_name>/$validate", "$validate", type_validate),
         ("POST", "/<type_name>/<id>/$validate", "$validate", type_validate),
+        ("GET", "/Subscription/<id>/$status", "$status", subscription_status),
+        ("POST", "/Subscription/<id>/$status", "$status", subscription_status),
+        ("GET", "/Subscription/<id>/$events", "$events", subscription_events),
+        ("POST", "/Subscription/<id>/$events", "$events", subscription_events),
         ("GET", "/<type_name>/<id>", "read", instance_get),
         ("PUT", "/<type_name>/<id>", "update", instance_put),
         ("PATCH", "/<type_name>/<id>", "patch", instance_patch),

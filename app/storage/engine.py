@@ -23,6 +23,7 @@ from sqlalchemy.pool import Pool, PoolProxiedConnection
 from app.fhir.outcome import Fault
 from app.storage.links import Group, Link, PostgreSQL, SQLite, array
 from app.storage.sending import Queued
+from app.storage.waking import Listener, Waker
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Tx:
     in this transaction and would be asked again.
     """
 
-    __slots__ = ("_begun", "_link", "_queue", "at", "base_url", "dialect", "memory", "postgresql", "zone")
+    __slots__ = ("_begun", "_link", "_queue", "at", "base_url", "dialect", "memory", "postgresql", "told", "zone")
 
     def __init__(self, link: Link, at: int, zone: str, base_url: str = "") -> None:
         self._link = link
@@ -55,6 +56,7 @@ class Tx:
         self.zone = zone
         self.base_url = base_url  # a reference that begins with it is one to this server
         self.memory: dict[Any, Any] = {}
+        self.told = False  # whether somebody waits for what is written here
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """All rows of a query, after everything queued has been sent."""
@@ -138,6 +140,7 @@ class Store:
         self.dialect = self.engine.dialect.name
         self._pool = _transactions(self.engine)
         self._group = Group() if self.dialect == "sqlite" else None
+        self._waker = Waker(self.engine) if self.dialect == "postgresql" else None
 
     @contextmanager
     def begin(self, *, reads: bool = False) -> Iterator[Tx]:
@@ -149,6 +152,8 @@ class Store:
             try:
                 yield tx
                 tx.commit()
+                if tx.told and self._waker is not None:
+                    self._waker.ring()
             except BaseException:
                 tx.rollback()
                 raise
@@ -180,6 +185,10 @@ class Store:
         raise Fault(
             "transient", "the registry is busy; expected to succeed when tried again", headers={"Retry-After": "1"}
         )
+
+    def listener(self) -> Listener:
+        """Waits for what others commit; for one thread."""
+        return Listener(self.engine)
 
     def close(self) -> None:
         self._pool.dispose()

@@ -5,24 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.fhir.registry import TYPES
+from app.fhir.topics import has_events
 from app.storage.engine import Tx
 
 if TYPE_CHECKING:
     from app.storage.resources import Stored
 
 # Types whose changes others act on.
-TOLD = frozenset(
-    {
-        "ImagingStudy",
-        "DiagnosticReport",
-        "Consent",
-        "EpisodeOfCare",
-        "ServiceRequest",
-        "CareTeam",
-        "Appointment",
-        "Patient",
-    }
-)
+TOLD = frozenset(name for name in TYPES if has_events(name))
 
 # The transaction's own number: a reader that stays below the oldest open one sees every row exactly once.
 XID = {"postgresql": "(pg_current_xact_id()::text)::bigint", "sqlite": "0"}
@@ -38,7 +28,20 @@ def record(tx: Tx, now: Stored, op: int) -> None:
         [(*first, now.patient, now.rid, now.version, TYPES[now.type].code, op, now.updated)],
     )
     if now.type in TOLD:
+        tx.told = True
         tx.many(
             f"INSERT INTO outbox (xid, at, topic, patient, rid, version, body) VALUES ({xid}, ?, ?, ?, ?, ?, ?)",
             [(*first, tx.at, f"{now.type}-{op}", now.patient, now.rid, now.version, "")],
         )
+
+
+def announce(tx: Tx, topic: str, rid: int) -> int:
+    """Queue an event that no change made, about the current version of a resource; how many (0 where it is gone)."""
+    tx.told = True
+    return tx.run(
+        f"INSERT INTO outbox (xid, at, topic, patient, rid, version, body) SELECT {XID[tx.dialect]}, CAST(? AS BIGINT),"
+        " CAST(? AS VARCHAR), r.patient, r.rid, r.version, '' FROM resource r WHERE r.rid = ? AND NOT r.deleted",
+        tx.at,
+        topic,
+        rid,
+    )

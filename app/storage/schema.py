@@ -9,7 +9,18 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.storage import authorizations, idempotency, oauth, people, reviews, sources, tables, transfers  # noqa: F401  (the modules that define the tables)
+from app.storage import (  # noqa: F401  (the modules that define the tables)
+    authorizations,
+    idempotency,
+    oauth,
+    people,
+    reviews,
+    sources,
+    subscriptions,
+    tables,
+    telling,
+    transfers,
+)
 from app.storage.engine import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -467,8 +467,96 @@ def upgrade() -> None:
         batch_op.create_index("uid_patient", ["patient", "rid"], unique=False)
         batch_op.create_index("uid_value", ["value", "param"], unique=False)
 
+    op.create_table(
+        "announced",
+        sa.Column("topic", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("rid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "rid", "mark"),
+    )
+    op.create_table(
+        "notification",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("subscription", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=True),
+        sa.Column("topic", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("type", sa.SmallInteger(), nullable=False),
+        sa.Column("focus", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("rid", sa.BigInteger(), nullable=False),
+        sa.Column("patient", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("op", sa.SmallInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("settled", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    with op.batch_alter_table("notification", schema=None) as batch_op:
+        batch_op.create_index("notification_number", ["subscription", "number"], unique=False)
+        batch_op.create_index("notification_queue", ["subscription", "state", "seq"], unique=False)
+
+    op.create_table(
+        "progress",
+        sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("xid", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "subscription",
+        sa.Column("rid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("client", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("state", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("sent", sa.BigInteger(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=True),
+        sa.Column("lease", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failing", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("spoke", sa.BigInteger(), nullable=False),
+        sa.Column("heartbeat", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("rid"),
+    )
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.create_index("subscription_due", ["due"], unique=False)
+        batch_op.create_index("subscription_id", ["id"], unique=False)
+
+    op.create_table(
+        "told",
+        sa.Column("patient", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("rid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("client", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("shown", sa.Boolean(), nullable=False),
+        sa.Column("recheck", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("patient", "rid", "client"),
+    )
+    with op.batch_alter_table("told", schema=None) as batch_op:
+        batch_op.create_index("told_recheck", ["recheck"], unique=False)
+        batch_op.create_index("told_rid", ["rid"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("told", schema=None) as batch_op:
+        batch_op.drop_index("told_rid")
+        batch_op.drop_index("told_recheck")
+
+    op.drop_table("told")
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.drop_index("subscription_id")
+        batch_op.drop_index("subscription_due")
+
+    op.drop_table("subscription")
+    op.drop_table("progress")
+    with op.batch_alter_table("notification", schema=None) as batch_op:
+        batch_op.drop_index("notification_queue")
+        batch_op.drop_index("notification_number")
+
+    op.drop_table("notification")
+    op.drop_table("announced")
+
     with op.batch_alter_table("uid", schema=None) as batch_op:
         batch_op.drop_index("uid_value")
         batch_op.drop_index("uid_patient")
