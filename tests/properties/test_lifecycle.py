@@ -19,9 +19,9 @@ from app.access.subject import Subject
 from app.config import Settings
 from app.fhir.outcome import Fault
 from app.fhir.temporal import format_instant
-from app.fhir.validate import validator
 from app.interactions import Asked, Services, read, search, update
 from app.policy.switches import Switches
+from app.published import validator
 from app.storage.engine import Store
 from tests.properties.test_predicate_agrees import AT, filled, ids, world_store  # noqa: F401
 from tests.support.region import STUDY_UID, consent, endpoint, episode, organization, patient, study
