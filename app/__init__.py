@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 
 from app import cli, observability
 from app.access.enforcement import Enforcement
+from app.archives import blueprint as archives
 from app.config import Settings
 from app.fhir.constraints import Options
 from app.interactions import Services
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> Flask:
     flow = Flow(services)
     app.register_blueprint(pages.blueprint(flow))
     app.register_blueprint(known.blueprint(services))
+    app.register_blueprint(archives.blueprint(services, tokens.subject))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
     if settings.demo_region:

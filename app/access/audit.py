@@ -43,10 +43,12 @@ def record(
     named: Sequence[str] = (),
     counts: Mapping[str, int] | None = None,
     address: str = "",
+    asked: Sequence[str] = (),
 ) -> None:
     """One row for each patient whose data was given out (or who was named), one row where there is none.
 
-    What is nobody's, such as an archive's Endpoint, is a part of each patient's row. `named` are references.
+    What is nobody's, such as an archive's Endpoint, is a part of each patient's row. `named` are references of
+    patients; `asked` of what was asked about and not shown.
     """
     shared, patients, reasons = _by_patient(tx, grant, disclosed)
     concerned = patients or dict.fromkeys(named, ()) or {None: ()}
@@ -60,6 +62,7 @@ def record(
         "status": status,
         "type": type_name,
         "address": subject.address if subject is not None else address,
+        "asked": list(asked),
     }
     if subject is not None:
         general |= {

@@ -297,11 +297,16 @@ class Enforcement:
 
     def for_explaining(self, tx: Tx, patients: tuple[int, ...]) -> Grant:
         """What the decision point itself must read to say why: the patient's studies. Never the grant of an answer."""
+        return self.for_deciding(tx, "EXPLANATION", "ImagingStudy", patients=patients)
+
+    def for_deciding(self, tx: Tx, why: str, *types: str, patients: tuple[int, ...] | None = None) -> Grant:
+        """What is read on the way to a decision, of these patients or of all; what is shown is for the decision to say."""
+        rule: Rule = Everything() if patients is None else About(patients)
         return Grant(
             decision=str(uuid.uuid4()),
             at=tx.at,
-            rows={"ImagingStudy": (About(patients),)},
-            reasons=("EXPLANATION",),
+            rows=dict.fromkeys(types, (rule,)),
+            reasons=(why,),
             policy=self.switches.hash,
         )
 

@@ -1,0 +1,112 @@
+"""One decision about one study, for a door that shows nothing itself: an archive's gate, or AuthZEN.
+
+It is made now, by the same decision point as every answer; what is asked about is found by the decision point's own
+grant, and whether it exists is told by the answer alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import orjson
+
+from app.access import audit, information
+from app.access.enforcement import Enforcement
+from app.access.narrowing import admits
+from app.access.scopes import ceiling
+from app.access.subject import Subject
+from app.fhir.search import parse
+from app.policy.decide import Person, decide
+from app.policy.duty import duties
+from app.policy.grant import Grant, Reasoned
+from app.policy.model import Decision, Request
+from app.policy.study import compile_study
+from app.storage import search
+from app.storage.engine import Tx
+from app.storage.projection import resolver
+from app.storage.resources import Stored
+
+UNKNOWN = Decision("DENY", ("STUDY_UNKNOWN",))
+BEYOND_SCOPES = Decision("DENY", ("SCOPE_DOES_NOT_REACH",))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A decision with its id, already in the audit. `study` is the reference, None where there is no such study."""
+
+    id: str
+    decision: Decision
+    study: str | None
+
+
+def decide_one(
+    tx: Tx,
+    enforcement: Enforcement,
+    subject: Subject,
+    study: str,
+    action: str,
+    *,
+    detail: str = "",
+    request_id: str = "",
+) -> Answered:
+    """Whether `subject` may discover, read or locate the study with this UID (or `ImagingStudy/id`). Recorded with it:
+    a permission to locate is a disclosure."""
+    grant = enforcement.for_deciding(tx, "DECISION", "ImagingStudy")
+    found = _found(tx, grant, study)
+    decision, named = UNKNOWN, tuple[str, ...]()
+    if found is not None:
+        decision, patients = _decided(tx, enforcement, subject, found, action)
+        named = tuple(patients.values())
+        said = Reasoned(
+            decision.effect, decision.reasons, _without_policy(decision), decision.obligations, decision.expires
+        )
+        grant = replace(grant, patients=patients, reasoned=dict.fromkeys(named, said))
+    shown = [replace(found, locatable=action == "locate")] if found is not None and decision.permitted else []
+    audit.record(
+        tx,
+        subject,
+        replace(grant, reasons=decision.reasons),
+        "operation",
+        "ImagingStudy",
+        status=200,
+        disclosed=shown,
+        detail=f"{detail or 'decision'}: {action}",
+        request_id=request_id,
+        named=named,
+        asked=(found.versioned,) if found is not None and not shown else (),
+    )
+    return Answered(grant.decision, decision, found.ref if found is not None else None)
+
+
+def _found(tx: Tx, grant: Grant, study: str) -> Stored | None:
+    uid = study.removeprefix("urn:oid:")
+    pair = (
+        ("_id", study.partition("/")[2])
+        if study.startswith("ImagingStudy/")
+        else ("identifier", f"urn:dicom:uid|urn:oid:{uid}")
+    )
+    query = parse("ImagingStudy", [pair, ("_count", "2")], base_url="", zone=tx.zone, at=tx.at)
+    entries = search.run(tx, grant, query).entries
+    return entries[0] if len(entries) == 1 else None
+
+
+def _decided(
+    tx: Tx, enforcement: Enforcement, subject: Subject, found: Stored, action: str
+) -> tuple[Decision, dict[int, str]]:
+    requester = enforcement.requester(tx, subject)
+    known = information.of_resource(tx, "ImagingStudy", found.id, sorted(requester.tree), requester.practitioner)
+    person = known.groups[0].person if known.groups else Person(frozenset())
+    content = orjson.loads(found.content)
+    slices = ceiling(subject, "ImagingStudy", "read").get("ImagingStudy") if subject.scopes else None
+    if slices is not None and not admits(tx, slices, content):
+        return BEYOND_SCOPES, known.records
+    study = replace(compile_study(content, resolver(tx), found.owner, tx.zone), ref=found.ref)
+    request = Request(requester, subject.purpose, action)
+    decision = decide(request, person, study, enforcement.switches, tx.at)
+    if due := tuple(duties(request, person, [decision], tx.at)):
+        enforcement.discharge(tx, due)
+    return decision, known.records
+
+
+def _without_policy(decision: Decision) -> tuple[str, ...]:
+    return tuple(one for one in decision.basis if not one.startswith("policy:"))

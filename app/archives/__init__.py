@@ -1,0 +1,1 @@
+"""Gates of archives and other enforcement points: they ask, the enforcement point of this registry answers, now."""
