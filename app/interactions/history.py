@@ -118,7 +118,8 @@ def _page(
     ]
     links = [("self", url(address, applied))]
     if page.next is not None:
-        links.append(("next", url(address, [*applied, (CURSOR, seal(services, asked, scope, page.next))])))
+        sealed = seal(services, asked, scope, page.next, lasting="_since" in options)
+        links.append(("next", url(address, [*applied, (CURSOR, sealed)])))
     audit.record(
         tx,
         asked.subject,

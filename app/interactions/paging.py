@@ -15,9 +15,10 @@ LIFE_SECONDS = 3600
 CURSOR = "_cursor"
 
 
-def seal(services: Services, asked: Asked, scope: str, key: str) -> str:
-    """The opaque form of a page key. `scope` is what was asked, whatever the page."""
-    until = services.store.clock() // 1_000_000 + LIFE_SECONDS
+def seal(services: Services, asked: Asked, scope: str, key: str, *, lasting: bool = False) -> str:
+    """The opaque form of a page key. `scope` is what was asked, whatever the page. A `lasting` one may be kept: a feed
+    is read on where it was left, be it weeks ago."""
+    until = 0 if lasting else services.store.clock() // 1_000_000 + LIFE_SECONDS
     return services.seal(orjson.dumps([_bound(asked, scope), until, key]))
 
 
@@ -29,7 +30,7 @@ def unseal(services: Services, asked: Asked, scope: str, cursor: str) -> str:
         raise Fault("invalid", "the page link is damaged; expected a link as the server gave it", CURSOR) from error
     if bound != _bound(asked, scope):
         raise Fault("invalid", "the page link belongs to another search or requester; expected one's own", CURSOR)
-    if until < services.store.clock() // 1_000_000:
+    if until and until < services.store.clock() // 1_000_000:
         raise Fault("invalid", "the page link has expired; expected the search to be made again", CURSOR)
     return str(key)
 

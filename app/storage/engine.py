@@ -235,7 +235,7 @@ def _transactions(engine: Engine) -> Pool:
     hot = create_engine(
         engine.url,
         pool_size=8,
-        max_overflow=8,
+        max_overflow=-1,
         pool_recycle=1800,
         pool_timeout=10,
         pool_use_lifo=True,
@@ -252,7 +252,7 @@ def _transactions(engine: Engine) -> Pool:
 def _sqlite(url: str, path: str | None) -> Engine:
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 20}, pool_size=8, max_overflow=8)
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 20}, pool_size=8, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
     def pragmas(connection: Any, _record: Any) -> None:
