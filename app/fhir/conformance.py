@@ -66,6 +66,8 @@ def _child(
     if name.endswith("[x]"):
         yield from _choice(value, name.removesuffix("[x]"), node, kind, place)
         return
+    if name not in value and not node.least and not node.slices:
+        return
     element, found = kind.elements[name], value.get(name)
     items = _several(found)
     there = len(items) if name in value else (1 if f"_{name}" in value else 0)

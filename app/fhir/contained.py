@@ -11,6 +11,8 @@ from app.fhir.outcome import Issue
 
 def faults(resource: dict[str, Any]) -> Iterator[Issue]:
     """What the resource as a whole gets wrong about what it contains."""
+    if "contained" not in resource and not _refers_inside(resource):
+        return
     name = str(resource.get("resourceType"))
     contained = [one for one in resource.get("contained") or () if isinstance(one, dict)]
     ids = {one.get("id") for one in contained}
@@ -50,6 +52,16 @@ def faults(resource: dict[str, Any]) -> Iterator[Issue]:
                 "a contained resource with a security label of its own; expected it on the resource (dom-5)",
                 f"{place}.meta.security",
             )
+
+
+def _refers_inside(node: Any) -> bool:
+    """Whether any reference is to a contained resource."""
+    if isinstance(node, dict):
+        text = node.get("reference")
+        if isinstance(text, str) and text[:1] == "#":
+            return True
+        node = node.values()
+    return any(isinstance(inner, (dict, list)) and _refers_inside(inner) for inner in node)
 
 
 def _gather(

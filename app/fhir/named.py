@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.fhir.identifier import DICOM_UID, NHS_NUMBER, ODS_ORGANISATION, ODS_SITE, OID, bare_uid, is_uid
+from app.fhir.identifier import (
+    DICOM_UID,
+    NHS_NUMBER,
+    ODS_ORGANISATION,
+    ODS_SITE,
+    OID,
+    bare_uid,
+    canonical_system,
+    is_uid,
+)
 from app.fhir.identifiers import is_nhs_number, is_ods_code
 from app.fhir.temporal import interval
 from app.fhir.terminology import DCM, context_group
@@ -18,6 +27,7 @@ DEEPEST_PROVISION = 4
 MOST_PROVISIONS = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[1-9][0-9]{0,4})?\Z")
+ACCESSION = ("http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN")
 ACQUISITION = 29  # the context group of modalities that make images, DICOM PS3.16
 
 
@@ -35,11 +45,19 @@ Broken = Callable[[Any, Options], Iterator[str]]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A bound function, the code of its issues and a code of the Spine's for them."""
+    """A bound function, the code of its issues and a code of the Spine's for them. `schema` says the same of the value
+    as a JSON Schema where it can, so that what is right need not be looked at again."""
 
     broken: Broken
     code: str = "invariant"
     detail: str | None = None
+    schema: Mapping[str, Any] | None = None
+
+
+_ARCS = r"[0-2](?:\.(?:0|[1-9][0-9]*))+$"
+_BARE = {"pattern": f"^{_ARCS}", "maxLength": 64}
+_URN = {"pattern": f"^urn:oid:{_ARCS}", "maxLength": 72}
+_SOP_CLASS = {"required": ["code"], "properties": {"system": {"const": "urn:ietf:rfc:3986"}, "code": _URN}}
 
 
 def nhs_number(identifier: Any, options: Options) -> Iterator[str]:
@@ -64,6 +82,27 @@ def dicom_uid(identifier: Any, options: Options) -> Iterator[str]:
         and (not value.startswith(OID) or not is_uid(bare_uid(value)))
     ):
         yield ".value"
+
+
+def misspelt_system(identifier: Any, options: Options) -> Iterator[str]:
+    system = identifier.get("system")
+    if system is not None and canonical_system(system) != system:
+        yield ".system"
+
+
+def _accession(identifier: Any) -> bool:
+    codings = (identifier.get("type") or {}).get("coding") or ()
+    return any((one.get("system"), one.get("code")) == ACCESSION for one in codings)
+
+
+def accession_system(identifier: Any, options: Options) -> Iterator[str]:
+    if _accession(identifier) and ("value" not in identifier or identifier.get("system") in (None, DICOM_UID)):
+        yield ""
+
+
+def accession_assigner(identifier: Any, options: Options) -> Iterator[str]:
+    if _accession(identifier) and "assigner" not in identifier:
+        yield ""
 
 
 def uid(value: Any, options: Options) -> Iterator[str]:
@@ -213,14 +252,17 @@ FUNCTIONS: Mapping[str, Function] = {
     "reg-id-1": Function(nhs_number, "value", "INVALID_NHS_NUMBER"),
     "reg-id-2": Function(ods_code, "value"),
     "reg-id-3": Function(dicom_uid, "value"),
+    "reg-id-4": Function(misspelt_system, "value"),
     "reg-img-1": Function(unique_uids),
     "reg-img-2": Function(series_count),
     "reg-img-3": Function(instance_count),
     "reg-img-4": Function(study_instances),
-    "reg-img-5": Function(uid, "value"),
-    "reg-img-6": Function(uid, "value"),
-    "reg-img-7": Function(sop_class, "value"),
+    "reg-img-5": Function(uid, "value", schema={"anyOf": [_BARE, _URN]}),
+    "reg-img-6": Function(uid, "value", schema={"anyOf": [_BARE, _URN]}),
+    "reg-img-7": Function(sop_class, "value", schema=_SOP_CLASS),
     "reg-img-8": Function(acquisition_modality, "code-invalid"),
+    "reg-img-9": Function(accession_system),
+    "reg-img-10": Function(accession_assigner),
     "reg-end-1": Function(endpoint_address, "value"),
     "reg-eoc-1": Function(status_history),
     "reg-con-2": Function(provision_depth),

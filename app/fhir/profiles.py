@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.fhir.elements import Type, lookup
+from app.fhir.named import FUNCTIONS
 from app.fhir.parameters import HL7
 from app.fhir.terminology import Code, expand
 
@@ -156,12 +157,19 @@ def _compile(
     return made[url]
 
 
+def schema_of(constraint: Constraint) -> Mapping[str, Any] | None:
+    """The JSON Schema that says what a constraint says, if there is one."""
+    bound = FUNCTIONS.get(constraint.key)
+    return bound.schema if bound else None
+
+
 def _light(node: Node) -> Node | None:
     """A copy with the constraints and the bindings that warn; None where there are none."""
     children = {name: kept for name, one in node.children.items() if (kept := _light(one))}
     slices = {name: kept for name, one in node.slices.items() if (kept := _light(one))}
     warns = node.binding is not None and node.binding.strength == "extensible"
-    if not (children or slices or warns or node.constraints):
+    constraints = tuple(one for one in node.constraints if schema_of(one) is None)
+    if not (children or slices or warns or constraints):
         return None
     known = {path.split(".")[0] for path in node.discriminators}
     return Node(

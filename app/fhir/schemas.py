@@ -13,7 +13,7 @@ from typing import Any
 
 from app.fhir.elements import Element, Type, lookup
 from app.fhir.primitives import LONGEST, PRIMITIVES
-from app.fhir.profiles import Node, Profile
+from app.fhir.profiles import Node, Profile, schema_of
 from app.fhir.structure import ABSENT, ACTIVE, NARRATIVE, NOTHING, bindings, typed
 
 Schema = dict[str, Any]
@@ -208,6 +208,7 @@ def _value(node: Node, element: Element, definitions: dict[str, Schema]) -> Sche
         parts.append(_pattern(node.pattern))
     if node.binding is not None and node.binding.strength == "required":
         parts.append(_bound(node.binding.codes, element))
+    parts += [dict(told) for one in node.constraints if (told := schema_of(one)) is not None]
     if node.targets and element.type == "Reference":
         parts.append(_target(node.targets))
     parts = [one for one in parts if one]

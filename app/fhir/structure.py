@@ -17,6 +17,7 @@ from app.fhir.elements import Element, Type, lookup, resource_type
 from app.fhir.faults import nearest, shown
 from app.fhir.outcome import Issue
 from app.fhir.primitives import PRIMITIVES
+from app.fhir.required_codes import REQUIRED_CODES
 
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 MOST_ISSUES = 200
@@ -57,6 +58,7 @@ def bindings(type_name: str) -> Mapping[str, Binding]:
         codes, targets = extra.get("enum_values"), extra.get("enum_reference_types")
         if codes and not UNFINISHED.isdisjoint(codes):
             codes = None
+        codes = codes or REQUIRED_CODES.get((name, field.alias or key))
         if codes or targets:
             found[field.alias or key] = Binding(frozenset(codes or ()), frozenset(targets or ()))
     return found

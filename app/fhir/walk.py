@@ -37,7 +37,7 @@ class Walk:
                             yield from self._one(one, below, f"{place}.{name}[{number}]")
                 elif isinstance(inner, dict):
                     yield from self._one(inner, below, f"{place}.{name}")
-            elif isinstance(inner, (dict, list)):
+            elif isinstance(inner, (dict, list)) and _extended(inner):
                 yield from self._extensions(inner, f"{place}.{name}")
 
     def _extensions(self, value: Any, place: str) -> Iterator[Step]:
@@ -52,7 +52,7 @@ class Walk:
                 yield from self._beside(inner, f"{place}.{name[1:]}")
             elif name == "extension":
                 yield from self._beside(value, place)
-            elif isinstance(inner, (dict, list)):
+            elif isinstance(inner, (dict, list)) and _extended(inner):
                 yield from self._extensions(inner, f"{place}.{name}")
 
     def _one(self, value: dict[str, Any], kind: Type | None, place: str) -> Iterator[Step]:
@@ -101,3 +101,15 @@ class Walk:
             )
             for element in kind.elements.values()
         )
+
+
+def _extended(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether there is an extension anywhere in a value."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "extension" or name[0] == "_":
+                return True
+            if isinstance(inner, (dict, list)) and _extended(inner):
+                return True
+        return False
+    return any(_extended(one) for one in value if isinstance(one, (dict, list)))
