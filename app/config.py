@@ -96,6 +96,11 @@ class Settings:
         return self.mode == "demo"
 
     @property
+    def open_hosts(self) -> bool:
+        """Whether an organisation that lists no hosts may have Endpoints on any."""
+        return (self.endpoint_hosts or ("open" if self.demo else "listed")) == "open"
+
+    @property
     def demo_region(self) -> bool:
         """Whether the demo region is to be there."""
         return self.demo and self.demo_data == "1"

@@ -10,7 +10,8 @@ class Subject:
     """`kind`: app | backend | archive | steward | user. `organisation` is a key (`ods:RXB`); `practitioner` and
     `patient` are references; instants in microseconds UTC. `decision_point`: a trusted enforcement point, which may ask
     about others. `token` is the token's id (jti), `address` where the request came from; both for the audit alone.
-    `user` is who logged in, `family` what they approved for the app."""
+    `user` is who logged in, `family` what they approved for the app.
+    `tolerates`: deviations that are put right for the client (`app.fhir.tolerance`)."""
 
     client_id: str
     kind: str
@@ -23,6 +24,7 @@ class Subject:
     auth_time: int | None = None
     expires: int | None = None
     decision_point: bool = False
+    tolerates: tuple[str, ...] = ()
     token: str | None = None
     address: str = ""
     user: str | None = None

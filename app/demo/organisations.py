@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.demo.naming import ODS_SITE, ODS_TRUST, STAFF, Resource, coding, concept, reference
 from app.ingest.source import Source, of_organisation
 
+ENDPOINT_HOST = "https://imaging-registry.example/fhir/StructureDefinition/registry-endpoint-host"
 ROLE_SYSTEM = "https://fhir.nhs.uk/CodeSystem/ODSAPI-OrganizationRole"
 
 
@@ -89,6 +90,7 @@ def organisations() -> list[Resource]:
             {
                 "resourceType": "Organization",
                 "id": trust.id,
+                "extension": [{"url": ENDPOINT_HOST, "valueString": f"images.{trust.id}.example"}],
                 "identifier": [{"system": ODS_TRUST, "value": trust.ods}],
                 "active": True,
                 "type": [concept(ROLE_SYSTEM, "RO197", "NHS TRUST")],

@@ -18,7 +18,7 @@ from app.fhir.negotiation import etag
 from app.fhir.outcome import Fault, Issue
 from app.fhir.registry import TYPES
 from app.fhir.resource import parse, references
-from app.interactions import Asked, Services, create, update
+from app.interactions import Asked, Services, create, endpoint_hosts, update
 from app.interactions.writing import allowed, check_references, checked
 from app.policy.grant import Grant
 from app.storage import bulk, resources
@@ -169,6 +169,7 @@ class _Batch:
         services, tx, subject = self.services, self.tx, self.asked.subject
         if services.settings.references == "strict" and not one.named <= here:
             check_references(services, tx, self.asked, one.resource, here)
+        endpoint_hosts.check(services, tx, one.resource)
         if one.id is not None and not services.enforcement.may_choose_ids(subject, one.type):
             raise Fault("forbidden", f"this client may not choose the id of {one.type}; expected one without an id")
         interaction, method = ("create", "POST") if one.id is None else ("update", "PUT")

@@ -18,7 +18,8 @@ from app.fhir.query import Query
 from app.fhir.registry import TYPES
 from app.fhir.resource import conditional_reference, dump, references
 from app.fhir.search import SHAPING, parse
-from app.interactions import Answer, Asked, Services, subscribing
+from app.fhir.tolerance import amend
+from app.interactions import Answer, Asked, Services, endpoint_hosts, subscribing
 from app.interactions.presenting import versioned
 from app.policy.grant import Grant
 from app.storage import resources, search
@@ -55,6 +56,7 @@ def prepared(
     `here` are the references that the Bundle itself provides. Raises Fault with every error found.
     """
     warnings = checked(services, asked, interaction, resource, type_name)
+    endpoint_hosts.check(services, tx, resource)
     if type_name == "Subscription":
         subscribing.check(services, tx, asked, resource)
     if services.settings.references == "strict":
@@ -71,7 +73,13 @@ def checked(
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
     if type_name in DECIDING:
         _localise(resource, services.settings.base_url + "/")
-    return services.validator.check(resource)
+    try:
+        return services.validator.check(resource)
+    except Fault:
+        mended = amend(resource, asked.subject.tolerates)
+        if not mended:
+            raise
+        return mended + services.validator.check(resource)
 
 
 def _may_name(services: Services, tx: Tx, asked: Asked, name: str) -> bool:

@@ -15,6 +15,7 @@ from werkzeug.security import generate_password_hash
 
 from app.access import scopes
 from app.fhir.registry import TYPES
+from app.fhir.tolerance import EVERYONE, TOLERANCES
 from app.interactions import Services
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
@@ -45,6 +46,14 @@ def _services() -> Services:
 @click.option("--confidential", is_flag=True, help="An app that keeps a secret; printed once.")
 @click.option("--role", type=click.Choice(ROLES))
 @click.option("--purpose", help="Purpose of use that the client's requests have, such as TREAT.")
+@click.option(
+    "--tolerate",
+    type=click.Choice([*TOLERANCES, "none"]),
+    multiple=True,
+    default=EVERYONE,
+    show_default=True,
+    help="A known deviation to put right, with a warning; may be given several times.",
+)
 @click.option("--id", "client_id", help="An id of one's own choice.")
 @click.option("--json", "as_json", is_flag=True)
 def add(
@@ -59,6 +68,7 @@ def add(
     confidential: bool,
     role: str | None,
     purpose: str | None,
+    tolerate: tuple[str, ...],
     client_id: str | None,
     as_json: bool,
 ) -> None:
@@ -91,6 +101,7 @@ def add(
         secret_hash=generate_password_hash(secret) if secret else None,
         redirect_uris=" ".join(redirect_uri),
         launch_url=launch_url,
+        tolerates=" ".join(name for name in TOLERANCES if name in tolerate),
     )
     _services().store.retry(lambda tx: oauth.add(tx, registered))
     said = {"client_id": registered.id} | ({"client_secret": secret} if secret else {})
@@ -136,6 +147,7 @@ def every(as_json: bool) -> None:
             "scope": one.scope,
             "role": one.role,
             "purpose": one.purpose,
+            "tolerates": one.tolerates.split(),
             "disabled": one.disabled,
         }
         for one in found

@@ -72,6 +72,7 @@ class Tokens:
             "role": _role(client, practitioner),
         }
         named = {"practitioner": practitioner, "patient": patient, "purpose": purpose or client.purpose}
+        named["tolerates"] = client.tolerates
         claims |= {name: value for name, value in named.items() if value}
         if practitioner:
             claims["auth_time"] = now
@@ -112,6 +113,7 @@ class Tokens:
             token=claims.get("jti"),
             user=claims.get("usr"),
             family=claims.get("fam"),
+            tolerates=tuple(claims.get("tolerates", "").split()),
         )
         self.seen[mark] = subject
         while len(self.seen) > REMEMBERED:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text
 
+from app.fhir.tolerance import EVERYONE
 from app.storage.engine import Tx
 from app.storage.tables import Key, metadata
 
@@ -27,6 +28,7 @@ oauth_client = Table(
     Column("redirect_uris", Text, nullable=False),
     Column("launch_url", Text),
     Column("disabled", Boolean, nullable=False),
+    Column("tolerates", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
 
@@ -45,12 +47,13 @@ oauth_revoked = Table(
     Column("expires", BigInteger, nullable=False),
 )
 
-COLUMNS = "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, launch_url, disabled"
+COLUMNS = "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, launch_url, disabled, tolerates"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client, bound to one organisation (a key such as `ods:RXB`)."""
+    """A registered client, bound to one organisation (a key such as `ods:RXB`). `tolerates`: the deviations that are
+    put right for it (`app.fhir.tolerance`), by spaces."""
 
     id: str
     name: str
@@ -65,13 +68,14 @@ class Client:
     redirect_uris: str = ""
     launch_url: str | None = None
     disabled: bool = False
+    tolerates: str = " ".join(EVERYONE)
 
 
 def add(tx: Tx, client: Client) -> None:
     """Register, or replace the registration of the same id."""
     tx.run("DELETE FROM oauth_client WHERE id = ?", client.id)
     tx.run(
-        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         client.id,
         client.name,
         client.kind,
@@ -85,6 +89,7 @@ def add(tx: Tx, client: Client) -> None:
         client.redirect_uris,
         client.launch_url,
         client.disabled,
+        client.tolerates,
         tx.at,
     )
 

@@ -95,7 +95,7 @@ def test_a_report_that_once_named_a_withheld_study_does_not_say_so_in_its_histor
 
 
 @pytest.mark.parametrize("named", [{"identifier": {"system": UID, "value": f"urn:oid:{STUDY_UID}"}},
-                                   {"identifier": {"system": UID, "value": "urn:oid:9.9.9"}},
+                                   {"identifier": {"system": UID, "value": "urn:oid:2.9.9"}},
                                    {"reference": "https://elsewhere.example/ImagingStudy/1"}, {"display": "a study"}])  # fmt: skip
 def test_a_report_that_names_its_study_in_another_way_shows_only_with_it(
     steward: Caller, treating: Caller, named: dict[str, Any]

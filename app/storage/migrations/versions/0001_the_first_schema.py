@@ -242,6 +242,7 @@ def upgrade() -> None:
         sa.Column("redirect_uris", sa.Text(), nullable=False),
         sa.Column("launch_url", sa.Text(), nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("tolerates", sa.Text(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
