@@ -41,13 +41,13 @@ class Due:
 
 @dataclass
 class Deliverer:
-    """Sends for one thread. `hours` is how long a receiver that fails is tried."""
+    """Sends for one thread. `hours` is how long a receiver that fails is tried, `wait` the seconds between."""
 
     services: Services
     sender: Sender
     matcher: Matcher
-    hours: float = PATIENCE_HOURS
-    wait: Callable[[int], float] = field(default=lambda attempts: _wait(attempts))
+    hours: float
+    wait: Callable[[int], float]
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def turn(self) -> bool:
@@ -250,6 +250,6 @@ def notification_type(subscriber: Subscriber) -> str:
     return "application/cloudevents+json" if subscriber.watch.cloud else "application/fhir+json"
 
 
-def _wait(attempts: int) -> float:
+def waiting_time(attempts: int) -> float:
     """Seconds until the next try: twice as long each time, within bounds, and spread by chance."""
     return float(min(FIRST_WAIT * 2 ** (attempts - 1), LONGEST_WAIT) * random.uniform(0.75, 1.25))

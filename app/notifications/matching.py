@@ -232,6 +232,7 @@ class Matcher:
         """What one client learns: of what it can see and could not, or not in this version; of what it no longer can."""
         visible, until = self._visible(tx, subscribers[0].subject, types, ids)
         appeared = [one for one in visible.values() if before.get(one.rid, NEVER).version != one.version]
+        appeared.sort(key=lambda one: (one.updated, one.rid))  # in the order in which they came to be as they are
         for stored in appeared:
             resource = orjson.loads(stored.content)
             topic = AVAILABLE if stored.type == "ImagingStudy" else REPORT

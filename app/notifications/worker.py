@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from app import observability
 from app.interactions import Services
-from app.notifications.deliver import Deliverer, LeaseLost
+from app.notifications.deliver import PATIENCE_HOURS, Deliverer, LeaseLost, waiting_time
 from app.notifications.endpoint import Sender
 from app.notifications.matching import Matcher
 from app.notifications.scheduled import announce
@@ -26,10 +26,13 @@ PAUSE_SECONDS = 1.0
 
 @dataclass
 class Worker:
-    """`threads` deliver at once: a receiver that hangs holds one of them, and only until its time is up."""
+    """`threads` deliver at once: a receiver that hangs holds one of them, and only until its time is up. `hours` is how
+    long one that fails is tried, `wait` the seconds until the next try by the number of tries so far."""
 
     services: Services
     threads: int = 4
+    hours: float = PATIENCE_HOURS
+    wait: Callable[[int], float] = waiting_time
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -65,7 +68,7 @@ class Worker:
 
     def _deliver(self) -> None:
         sender = Sender(self.services.settings)
-        deliverer = Deliverer(self.services, sender, Matcher(self.services))
+        deliverer = Deliverer(self.services, sender, Matcher(self.services), self.hours, self.wait)
         while not self.stopping.is_set():
             if not self._safely(deliverer.turn):
                 with self._awake:

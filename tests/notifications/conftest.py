@@ -87,7 +87,7 @@ def receiver(receivers: Callable[..., Receiver]) -> Receiver:
 @pytest.fixture
 def working(app: Flask) -> Iterator[Worker]:
     """A worker, as a process of its own would run it."""
-    worker = Worker(app.extensions["services"], threads=2)
+    worker = Worker(app.extensions["services"], threads=2, wait=lambda attempts: 0.05)
     thread = threading.Thread(target=worker.run)
     thread.start()
     yield worker
