@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/"
+OURS = "https://imaging-registry.example/fhir/OperationDefinition/"
 HL7 = "http://hl7.org/fhir/OperationDefinition/"
 
 
@@ -35,6 +36,21 @@ OPERATIONS: dict[str, Operation] = {
             ("type", "instance"),
             HL7 + "Resource-validate",
             "Say everything that is wrong with a resource; nothing is stored.",
+        ),
+        Operation(
+            "record-choice",
+            ("type",),
+            OURS + "record-choice",
+            "Put a patient's opt-out or opt-in into force as one step, once.",
+            ("Consent",),
+        ),
+        Operation(
+            "disclosures",
+            ("instance",),
+            OURS + "disclosures",
+            "Say in plain words who was shown what of a patient's, when, why and on what ground.",
+            ("Patient",),
+            ("GET",),
         ),
         Operation(
             "status",

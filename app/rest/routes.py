@@ -21,6 +21,7 @@ from app.interactions import (
     capabilities,
     create,
     delete,
+    disclosures,
     history,
     patch,
     read,
@@ -31,6 +32,7 @@ from app.interactions import (
     validate,
     vread,
 )
+from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
 
@@ -117,6 +119,13 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         options = negotiate.parameters(request, pairs(), most)
         return reply(subscription_operations.events(services, asked(), id, options))
 
+    def consent_record_choice() -> Response:
+        who = asked()
+        return reply(record_choice(services, who, negotiate.resource(request, most)))
+
+    def patient_disclosures(id: str) -> Response:
+        return reply(disclosures.disclosures(services, asked(), id, pairs()))
+
     def instance_get(type_name: str, id: str) -> Response:
         options = dict(pairs())
         elements = tuple(filter(None, options.get("_elements", "").split(",")))
@@ -168,6 +177,8 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("POST", "/Subscription/<id>/$status", "$status", subscription_status),
         ("GET", "/Subscription/<id>/$events", "$events", subscription_events),
         ("POST", "/Subscription/<id>/$events", "$events", subscription_events),
+        ("POST", "/Consent/$record-choice", "$record-choice", consent_record_choice),
+        ("GET", "/Patient/<id>/$disclosures", "$disclosures", patient_disclosures),
         ("GET", "/<type_name>/<id>", "read", instance_get),
         ("PUT", "/<type_name>/<id>", "update", instance_put),
         ("PATCH", "/<type_name>/<id>", "patch", instance_patch),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from app.fhir.outcome import Fault
 from app.fhir.query import Clause, Condition, Query, Range, Reference, Token
 from app.fhir.registry import TYPES
@@ -259,3 +261,41 @@ def _reference(tx: Tx, name: str, value: Reference) -> Sql:
             f" {ref} ",
         )
     return FALSE
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row by which something of a patient's was shown."""
+
+    seq: int
+    id: str
+    at: int
+    org: str | None
+    body: bytes
+
+
+def disclosures(tx: Tx, grant: Grant, patients: Sequence[str], before: int | None, count: int) -> list[Shown]:
+    """What was shown of these patients (references), as far as the grant covers, the newest first. Reading the audit is
+    not among it: of the patient it shows nothing."""
+    text, param = tx.in_list("a.patient", list(patients))
+    function = "strpos" if tx.postgresql else "instr"
+    where = all_of([sql(text, param), "(" + visible(tx, grant) + ")"])
+    if before is not None:
+        where = where + sql(" AND a.seq < ?", before)
+    rows = tx.rows(
+        f"SELECT a.seq, a.id, a.at, a.org, a.body FROM audit a WHERE {where.text} AND a.outcome = '0' AND a.action IN ('R', 'E')"
+        f" AND a.entity <> ' ' AND {function}(a.entity, ' AuditEvent/') = 0 ORDER BY a.seq DESC LIMIT ?",
+        *where.params,
+        count,
+    )
+    return [Shown(row[0], row[1], row[2], row[3], bytes(row[4])) for row in rows]
+
+
+def organisation_names(tx: Tx, keys: Sequence[str]) -> dict[str, str]:
+    """What the organisations with these keys call themselves."""
+    if not keys:
+        return {}
+    text, param = tx.in_list("o.key", sorted(set(keys)))
+    rows = tx.rows(f"SELECT o.key, r.content FROM organisation o JOIN resource r ON r.rid = o.rid WHERE {text}", param)
+    named = {key: orjson.loads(content).get("name") for key, content in rows if content}
+    return {key: name for key, name in named.items() if isinstance(name, str)}

@@ -1,0 +1,1 @@
+"""What a region does, in terms of interactions."""
