@@ -8,6 +8,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
+from app.access.duties import review_minors
 from app.access.enforcement import Enforcement
 from app.access.explain import Explained
 from app.access.explain import explain as explained
@@ -98,7 +99,7 @@ def show(as_json: bool) -> None:
 def review() -> None:
     """Open the reviews that are due of choices made for children who come of age (P20). To be run once a day."""
     store, enforcement = _parts()
-    made = store.retry(enforcement.review_minors)
+    made = store.retry(lambda tx: review_minors(tx, enforcement.switches, enforcement.discharge))
     click.echo(f"{made} review{'' if made == 1 else 's'} opened")
 
 

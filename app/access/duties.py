@@ -5,14 +5,16 @@ A Task is made once: its id is made from what it is about, so that the next requ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from app.access import information
 from app.fhir.registry import TYPES
 from app.fhir.temporal import format_instant
-from app.policy.duty import Duty
+from app.policy.duty import Duty, comes_of_age
 from app.policy.grant import Grant
+from app.policy.switches import Switches
 from app.storage import resources
 from app.storage.engine import Tx
 
@@ -66,3 +68,14 @@ def _keeper(tx: Tx, one: Duty) -> str | None:
         if row and row[0]:
             return str(row[0])
     return None
+
+
+def review_minors(tx: Tx, switches: Switches, discharge: Callable[[Tx, tuple[Duty, ...]], int]) -> int:
+    """Open the reviews that are due of choices made for children (P20); how many."""
+    made, after = 0, (0, 0)
+    while rows := information.choices_and_births(tx, after):
+        found = (comes_of_age(one, born, switches.minor_review_months, tx.at) for _, _, one, born in rows)
+        if due := tuple(one for one in found if one):
+            made += discharge(tx, due)
+        after = rows[-1][:2]
+    return made

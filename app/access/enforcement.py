@@ -16,12 +16,11 @@ from app.access.narrowing import admits
 from app.access.reasoning import note, reasoned
 from app.access.scopes import authorize, ceiling
 from app.access.subject import Subject
-from app.access.view import View, view
+from app.access.view import NO_RELATIONSHIP, WRONG_PURPOSE, View, orders_by_what_is_shown, view
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
-from app.policy import redaction
-from app.policy.duty import Duty, comes_of_age
+from app.policy.duty import Duty
 from app.policy.duty import duties as obliged
 from app.policy.grant import (
     About,
@@ -44,14 +43,6 @@ from app.policy.switches import Switches
 from app.storage import audit
 from app.storage.engine import Tx
 from app.storage.resources import Stored
-
-NO_RELATIONSHIP = (
-    "no care relationship with this patient is recorded at your organisation; expected an active episode of care, a booked"
-    " appointment, an MDT team or an urgent referral, or emergency access with its reason"
-)
-WRONG_PURPOSE = (
-    "the purpose of use in the security context is missing or is not direct care; expected TREAT, ETREAT or BTG"
-)
 
 # Reasons that rest on the request alone, so that telling them tells nothing of any patient.
 OF_REQUEST = frozenset(
@@ -134,7 +125,7 @@ class Enforcement:
             return note(tx, self._for_writing(tx, subject, type_name, query))
         requester = self.requester(tx, subject)
         if subject.role == "clerical" and query is not None:
-            self._sorts_by_what_it_sees(query)
+            orders_by_what_is_shown(query)
         names = information.named(query) if query else None
         if names is not None:
             known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
@@ -158,14 +149,6 @@ class Enforcement:
         population = Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), tx.at)
         known = information.of_population(tx, population, requester.groups, self.switches.opt_out_binds_origin)
         return self._grant(tx, subject, requester, view(self.switches, subject, requester, known, population, tx.at))
-
-    @staticmethod
-    def _sorts_by_what_it_sees(query: Query) -> None:
-        """Refuse an order that would tell what redaction takes away."""
-        for sort in query.sort:
-            if redaction.hides(query.type, sort.param.name):
-                text = f"this role is not shown what '{sort.param.name}' reads; expected an order by what it is shown"
-                raise Fault("forbidden", text, "_sort", detail="ACCESS_DENIED")
 
     def _shows_own(self, tx: Tx, seen: View) -> tuple[bool, ...]:
         """For each group, whether the requester's organisation made a study of theirs that it may see: then, too, the
@@ -277,16 +260,6 @@ class Enforcement:
         were made."""
         return duties.carry_out(tx, Grant(str(uuid.uuid4()), tx.at, {}, policy=self.switches.hash), due)
 
-    def review_minors(self, tx: Tx) -> int:
-        """Open the reviews that are due of choices made for children (P20); how many."""
-        months, made, after = self.switches.minor_review_months, 0, (0, 0)
-        while rows := information.choices_and_births(tx, after):
-            found = (comes_of_age(one, born, months, tx.at) for _, _, one, born in rows)
-            if due := tuple(one for one in found if one):
-                made += self.discharge(tx, due)
-            after = rows[-1][:2]
-        return made
-
     def for_export(self, tx: Tx, subject: Subject) -> Grant:
         """What an operator at the command line exports: everything, as a disclosure that is recorded as one. Whoever has
         the command line has the database; this is no door of the web server."""
@@ -294,6 +267,24 @@ class Enforcement:
         if subject.kind != "steward":
             raise Fault("forbidden", "an export is the region's operator's alone; expected its command line")
         return replace(self._everything(tx, subject), reasons=("OPERATOR_EXPORT",))
+
+    def permit_match(self, tx: Tx, subject: Subject) -> Grant:
+        """The patients who may be matched: anyone for a feed, which would else make them twice; for anyone else those
+        that a search may find."""
+        authorize(subject, "Patient", "search-type")
+        feed = subject.practitioner is None and subject.role == "system"
+        if not (feed and any(permissions.may_write(subject, name) for name in ("Patient", "ImagingStudy"))):
+            return self.permit(tx, subject, "search-type", "Patient")
+        grant = self._for_writing(
+            tx, subject, "Patient" if permissions.may_write(subject, "Patient") else "ImagingStudy", None
+        )
+        return note(tx, replace(grant, rows={"Patient": (Everything(),)}))
+
+    def for_study(self, tx: Tx, subject: Subject, id: str) -> Grant:
+        """One study, for the privacy role to have its decision explained. Never the grant of an answer."""
+        authorize(subject, "ImagingStudy", "read")
+        rows: dict[str, tuple[Rule, ...]] = {"ImagingStudy": (Rows((id,)),)}
+        return Grant(str(uuid.uuid4()), tx.at, rows, reasons=("EXPLANATION",), policy=self.switches.hash)
 
     def for_explaining(self, tx: Tx, patients: tuple[int, ...]) -> Grant:
         """What the decision point itself must read to say why: the patient's studies. Never the grant of an answer."""
@@ -353,13 +344,15 @@ class Enforcement:
         return replace(grant, rows={**grant.rows, "ImagingStudy": (Everything(),)}, writer=owner)
 
     def for_naming(self, tx: Tx, subject: Subject, type_name: str, id: str) -> Grant:
-        """What a writer may name in a resource: what it keeps or may see. To refuse the name of anything else in
-        another way than the name of nothing would tell that it is there."""
+        """What a writer may name in a resource: what it may see, or keeps itself. To refuse the name of anything else
+        in another way than the name of nothing would tell that it is there."""
         if subject.kind == "steward":
             return self._for_writing(tx, subject, type_name, None)
         grant = self._permit(tx, subject, "read", type_name, None, id)
-        own = OwnedBy(tuple(sorted(self.requester(tx, subject).tree)))
-        return replace(grant, rows={type_name: (own, *grant.rows.get(type_name, ()))})
+        rows = grant.rows.get(type_name, ())
+        if permissions.may_write(subject, type_name):
+            rows = (OwnedBy(tuple(sorted(self.requester(tx, subject).tree))), *rows)
+        return replace(grant, rows={type_name: rows})
 
     def permit_write(
         self,

@@ -27,7 +27,7 @@ NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """`study` is its UID and reference, None where the patient has none to tell of."""
+    """`study` is its UID and reference, and `ref` the reference, None where the patient has none to tell of."""
 
     study: str | None
     effect: str
@@ -35,6 +35,7 @@ class Explained:
     basis: tuple[str, ...]
     expires: str | None
     steps: tuple[policy.Step, ...]
+    ref: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -50,18 +51,26 @@ class Explained:
 def explain(
     tx: Tx, enforcement: Enforcement, subject: Subject, nhs_number: str, at: int, uid: str | None = None
 ) -> list[Explained]:
-    """One Explained for each study of the patient (or the one with this UID), and one without a study if there is none.
+    """What is explained of the patient with this NHS number."""
+    names = Names(identifiers=(Token(NHS_NUMBER, nhs_number.replace(" ", "")),))
+    return explained(tx, enforcement, subject, names, at, uid)
+
+
+def explained(
+    tx: Tx, enforcement: Enforcement, subject: Subject, names: Names, at: int, only: str | None = None
+) -> list[Explained]:
+    """One Explained for each study of the patient (or the one with this id or UID), and one without a study if there
+    is none.
 
     An unknown patient is explained as someone without a relationship, which is what the requester is told too.
     """
     requester = enforcement.requester(tx, subject)
-    names = Names(identifiers=(Token(NHS_NUMBER, nhs_number.replace(" ", "")),))
     known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
     found: list[Explained] = []
     for group in known.groups or (information.Group((), Person(frozenset())),):
         request = Request(requester, subject.purpose)
         grant = enforcement.for_explaining(tx, group.rids)
-        studies = [study for rid in group.rids for study in _studies(tx, grant, rid, uid)]
+        studies = [study for rid in group.rids for study in _studies(tx, grant, rid, only)]
         found += [_explained(request, group.person, label, study, enforcement, at) for label, study in studies]
         if not studies:
             found.append(_explained(request, group.person, None, None, enforcement, at))
@@ -75,16 +84,18 @@ def _explained(
     judged = study or Study("ImagingStudy/none", next(iter(person.patients), None))
     decision = decide(request, person, judged, enforcement.switches, at)
     until = format_instant(decision.expires) if decision.expires is not None else None
-    return Explained(label, decision.effect, decision.reasons, decision.basis, until, steps)
+    return Explained(
+        label, decision.effect, decision.reasons, decision.basis, until, steps, study.ref if study else None
+    )
 
 
-def _studies(tx: Tx, grant: Grant, patient: int, uid: str | None) -> list[tuple[str, Study]]:
+def _studies(tx: Tx, grant: Grant, patient: int, only: str | None) -> list[tuple[str, Study]]:
     found = []
     for one in resources.studies_about(tx, grant, patient):
         content = orjson.loads(one.content)
         values = [identifier.get("value", "") for identifier in content.get("identifier") or ()]
         uids = [value.removeprefix("urn:oid:") for value in values if value.startswith("urn:oid:")]
-        if uid is not None and uid.removeprefix("urn:oid:") not in uids:
+        if only is not None and only.removeprefix("urn:oid:") not in (*uids, one.id):
             continue
         study = compile_study(content, resolver(tx), one.owner, tx.zone)
         found.append((f"{uids[0]} ({one.ref})" if uids else one.ref, replace(study, ref=one.ref)))

@@ -6,11 +6,22 @@ from dataclasses import dataclass
 
 from app.access import information
 from app.access.subject import Subject
+from app.fhir.outcome import Fault
+from app.fhir.query import Query
+from app.policy import redaction
 from app.policy.decide import Person, Residual, residual
 from app.policy.grant import Population, Studies, StudyCase
 from app.policy.model import Relationship, Request, Requester
 from app.policy.predicate import FALSE, Expr
 from app.policy.switches import Switches
+
+NO_RELATIONSHIP = (
+    "no care relationship with this patient is recorded at your organisation; expected an active episode of care, a booked"
+    " appointment, an MDT team or an urgent referral, or emergency access with its reason"
+)
+WRONG_PURPOSE = (
+    "the purpose of use in the security context is missing or is not direct care; expected TREAT, ETREAT or BTG"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +70,11 @@ def _ordinary(requester: Requester) -> Person:
     orgs = frozenset({requester.organisation}) if requester.organisation else frozenset()
     episode = Relationship("EpisodeOfCare/*", 0, "episode", "active", "Patient/*", orgs)
     return Person(frozenset({"Patient/*"}), relationships=(episode,))
+
+
+def orders_by_what_is_shown(query: Query) -> None:
+    """Refuse an order that would tell what redaction takes away. Raises Fault "forbidden"."""
+    for sort in query.sort:
+        if redaction.hides(query.type, sort.param.name):
+            text = f"this role is not shown what '{sort.param.name}' reads; expected an order by what it is shown"
+            raise Fault("forbidden", text, "_sort", detail="ACCESS_DENIED")

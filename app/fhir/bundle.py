@@ -91,6 +91,11 @@ def searchset(
     return _bundle("searchset", entries, links=links, total=total, id=id, at=at)
 
 
+def matched(entries: Sequence[bytes]) -> bytes:
+    """The candidates of `$match`, each a whole entry."""
+    return _bundle("searchset", list(entries), links=(), total=len(entries), id=None, at=None)
+
+
 def history(
     versions: Iterable[Version],
     *,

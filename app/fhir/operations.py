@@ -11,6 +11,7 @@ from dataclasses import dataclass
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/"
 OURS = "https://imaging-registry.example/fhir/OperationDefinition/"
 HL7 = "http://hl7.org/fhir/OperationDefinition/"
+OURS = "https://imaging-registry.example/fhir/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,29 @@ OPERATIONS: dict[str, Operation] = {
             BACKPORT + "backport-subscription-events",
             "Give events that were sent before, by their numbers, as they may be told now.",
             ("Subscription",),
+            ("GET", "POST"),
+        ),
+        Operation(
+            "everything",
+            ("instance",),
+            HL7 + "Patient-everything",
+            "The patient and all of the record that the requester may see.",
+            ("Patient",),
+            ("GET", "POST"),
+        ),
+        Operation(
+            "match",
+            ("type",),
+            HL7 + "Patient-match",
+            "Who fits these demographics: anyone for a feed, else those in the organisation's care.",
+            ("Patient",),
+        ),
+        Operation(
+            "explain-access",
+            ("type", "instance"),
+            OURS + "OperationDefinition/explain-access",
+            "Why a requester may or may not see the studies of a patient.",
+            ("ImagingStudy",),
             ("GET", "POST"),
         ),
     )

@@ -22,7 +22,10 @@ from app.interactions import (
     create,
     delete,
     disclosures,
+    everything,
+    explain_access,
     history,
+    match,
     patch,
     read,
     search,
@@ -157,6 +160,20 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         given = [*pairs(), *_form(most)]
         return reply(search.search(services, asked(), _held(type_name), given, ("Patient", id)))
 
+    def options() -> list[tuple[str, str]]:
+        """The parameters of an operation: those of the address, and those of a Parameters resource that was sent."""
+        given = pairs()
+        return given if request.method == "GET" else [*given, *parameters(negotiate.resource(request, most))]
+
+    def patient_everything(id: str) -> Response:
+        return reply(everything.everything(services, asked(), id, options()))
+
+    def patient_match(type_name: str = "Patient") -> Response:
+        return reply(match.match(services, asked(), negotiate.resource(request, most)))
+
+    def study_explain(id: str | None = None) -> Response:
+        return reply(explain_access.explain_access(services, asked(), options(), id))
+
     # method, address, interaction (https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, or $operation), view
     routes: tuple[tuple[str, str, str, Callable[..., Response]], ...] = (
         ("GET", "/metadata", "capabilities", metadata),
@@ -179,6 +196,13 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("POST", "/Subscription/<id>/$events", "$events", subscription_events),
         ("POST", "/Consent/$record-choice", "$record-choice", consent_record_choice),
         ("GET", "/Patient/<id>/$disclosures", "$disclosures", patient_disclosures),
+        ("GET", "/Patient/<id>/$everything", "$everything", patient_everything),
+        ("POST", "/Patient/<id>/$everything", "$everything", patient_everything),
+        ("POST", "/Patient/$match", "$match", patient_match),
+        ("GET", "/ImagingStudy/$explain-access", "$explain-access", study_explain),
+        ("POST", "/ImagingStudy/$explain-access", "$explain-access", study_explain),
+        ("GET", "/ImagingStudy/<id>/$explain-access", "$explain-access", study_explain),
+        ("POST", "/ImagingStudy/<id>/$explain-access", "$explain-access", study_explain),
         ("GET", "/<type_name>/<id>", "read", instance_get),
         ("PUT", "/<type_name>/<id>", "update", instance_put),
         ("PATCH", "/<type_name>/<id>", "patch", instance_patch),
@@ -216,6 +240,19 @@ def _held(type_name: str) -> str:
     if type_name not in TYPES:
         raise Fault("not-found", "no such resource type here; see /fhir/metadata for those that are held")
     return type_name
+
+
+def parameters(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each simple parameter of a Parameters resource. Raises Fault invalid for another resource."""
+    if content.get("resourceType") != "Parameters":
+        raise Fault("invalid", "not Parameters; expected a Parameters resource", "resourceType")
+    found = []
+    for one in content.get("parameter") or ():
+        values = [value for name, value in one.items() if name.startswith("value")]
+        if len(values) != 1 or isinstance(values[0], (dict, list)):
+            raise Fault("invalid", "a parameter without a simple value; expected one", "Parameters.parameter")
+        found.append((str(one.get("name")), str(values[0])))
+    return found
 
 
 def _form(most: int) -> list[tuple[str, str]]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from app.fhir.query import Token
 from app.fhir.registry import TYPES
 from app.policy import organisation
 from app.storage.engine import Tx
-from app.storage.keys import param_number
+from app.storage.keys import code_hash, param_number
 
 if TYPE_CHECKING:
     from app.storage.resources import Stored
@@ -128,3 +129,20 @@ def _deceased(resource: dict[str, Any]) -> bool:
 def _restricted(resource: dict[str, Any]) -> bool:
     labels = (resource.get("meta") or {}).get("security") or ()
     return any(isinstance(label, dict) and label.get("code") in ("R", "V") for label in labels)
+
+
+def patient_ids(tx: Tx, rid: int) -> tuple[str, ...]:
+    """The id of the patient with this rid, if there is one."""
+    return tuple(id for (id,) in tx.rows("SELECT id FROM person WHERE patient = ?", rid))
+
+
+def patients_by(tx: Tx, identifier: Token) -> tuple[str, ...]:
+    """The ids of the patients with this identifier."""
+    rows = tx.rows(
+        "SELECT DISTINCT p.id FROM identifier x JOIN person p ON p.patient = x.rid WHERE x.param = ? AND x.value = ?"
+        " AND x.system = ?",
+        param_number("Patient.identifier"),
+        identifier.code,
+        code_hash(identifier.system or ""),
+    )
+    return tuple(sorted(id for (id,) in rows))

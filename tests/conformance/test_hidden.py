@@ -43,6 +43,20 @@ def test_a_reference_to_a_withheld_study_is_refused_like_one_to_nothing(app: Fla
     assert hidden.status_code == 422
 
 
+def test_a_record_system_does_not_name_a_withheld_study_of_its_own_organisation(app: Flask, steward: Caller) -> None:
+    """Where an opt-out binds the trust that made the study (P1), only who keeps the study still knows of it."""
+    app.extensions["services"].enforcement.switches = load("opt_out_binds_origin = true")
+    steward.put("/Consent/c1", consent())
+    order = {
+        "resourceType": "ServiceRequest",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/p1"},
+        "supportingInfo": [{"reference": "ImagingStudy/s1"}],
+    }
+    assert caller(app, "backend", "RXA").post("/ServiceRequest", order).status_code == 422
+
+
 def test_an_archive_names_the_studies_that_are_its_own(app: Flask, steward: Caller) -> None:
     archive = caller(app, "archive", "RXA", "system/*.cud")
     made = {name: value for name, value in report({"reference": "ImagingStudy/s1"}).items() if name != "id"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
@@ -16,7 +17,7 @@ from app.access.subject import Subject
 from app.config import Settings
 from app.fhir.outcome import Fault
 from app.fhir.registry import TYPES
-from app.interactions import Asked, Services, history, read, search, transaction, vread
+from app.interactions import Asked, Services, everything, explain_access, history, read, search, transaction, vread
 from app.policy.grant import Everything, Grant
 from app.policy.switches import load
 from app.published import validator
@@ -163,6 +164,69 @@ def by_batch(house: House) -> Shown:
     entry = {"request": {"method": "GET", "url": house.world.study}}
     bundle = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
     return _in_bundle(house, _answer(lambda: transaction.process(house.services, house.asked, bundle)))
+
+
+def by_transaction(house: House) -> Shown:
+    entry = {"request": {"method": "GET", "url": f"ImagingStudy?_id={house.study_id}"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    found = _answer(lambda: transaction.process(house.services, house.asked, bundle))
+    return _in_bundle(house, found["entry"][0]["resource"] if found else None)
+
+
+def by_system_history(house: House) -> Shown:
+    found: Shown = None
+    pairs: list[tuple[str, str]] = [("_count", "500")]
+    while found is None:
+        page = _answer(lambda pairs=pairs: history.history(house.services, house.asked, pairs))  # type: ignore[misc]
+        found = _in_bundle(house, page)
+        pairs = _following(page)
+        if not pairs:
+            return found
+    return found
+
+
+def by_page_link(house: House) -> Shown:
+    pairs: list[tuple[str, str]] = [("_count", "1")]
+    while pairs:
+        page = _search(house, "ImagingStudy", *pairs)
+        if found := _in_bundle(house, page):
+            return found
+        pairs = _following(page)
+    return None
+
+
+def _following(page: dict[str, Any] | None) -> list[tuple[str, str]]:
+    following = [one["url"] for one in (page or {}).get("link", ()) if one["relation"] == "next"]
+    return parse_qsl(urlsplit(following[0]).query) if following else []
+
+
+def by_chain(house: House) -> Shown:
+    id = house.world.patient.split("/")[1]
+    return _in_bundle(house, _search(house, "ImagingStudy", ("subject:Patient._id", id)))
+
+
+def by_has(house: House) -> Shown:
+    """That the patient has such a study is told by the patient being found."""
+    found = _search(house, "Patient", ("_has:ImagingStudy:patient:_id", house.study_id))
+    return found if found and found.get("entry") else None
+
+
+def by_iterated_include(house: House) -> Shown:
+    id = house.world.patient.split("/")[1]
+    pairs = (("_id", id), ("_revinclude", "ImagingStudy:subject"), ("_include:iterate", "ImagingStudy:endpoint"))
+    return _in_bundle(house, _search(house, "Patient", *pairs))
+
+
+def by_everything(house: House) -> Shown:
+    id = house.world.patient.split("/")[1]
+    return _in_bundle(house, _answer(lambda: everything.everything(house.services, house.asked, id, ())))
+
+
+def by_explanation(house: House) -> Shown:
+    """To an ordinary requester: why they see what they see. The privacy role is told of refusals too, which is its work."""
+    if house.asked.subject.role == "privacy":
+        return by_read(house)
+    return _answer(lambda: explain_access.explain_access(house.services, house.asked, (), house.study_id))
 
 
 DOORS: dict[str, Callable[[House], Shown]] = {

@@ -40,6 +40,13 @@ class Ask:
     body: Any = None
     headers: tuple[Pair, ...] = ()
 
+    def brings(self, studies: set[str]) -> bool:
+        """Whether it sends the content of one of these studies, which has its UID."""
+        bodies = [entry.get("resource") for entry in self.body["entry"]] if self.path == "" else [self.body]
+        sent = [one for one in bodies if isinstance(one, dict) and one.get("resourceType") == "ImagingStudy"]
+        uids = {one["identifier"][0]["value"].rsplit(".", 1)[1] for one in sent}
+        return any(f"ImagingStudy/s{number}" in studies for number in uids)
+
     @property
     def writes(self) -> bool:
         if self.path == "":
@@ -77,7 +84,8 @@ class Asking:
 
     def versions(self) -> Ask:
         options = self._any("", "?_count=2", "?_since=2020-01-01", "?_since=2020-01-01&_count=3")
-        place = self._any("", f"/{self._any('ImagingStudy', 'DiagnosticReport', 'Patient')}", f"/{self._ref()}")
+        one, kind = f"/{self._ref()}", f"/{self._any('ImagingStudy', 'DiagnosticReport', 'Patient')}"
+        place = self._any("", kind, kind, one, one, one, one, one)
         if place.count("/") == 2 and self.chance.random() < 0.5:
             return Ask("GET", f"{place}/_history/{self._any(1, 2, 3)}")
         return Ask("GET", f"{place}/_history{options}")
@@ -186,7 +194,25 @@ class Asking:
         return Ask("POST", "", {"resourceType": "Bundle", "type": kind, "entry": entries})
 
     def operation(self) -> Ask:
-        return self.read()
+        """The operations; what they do not know of is asked for as often."""
+        person, n = self._any(*PEOPLE), self.chance.randrange(10)
+        number = {"system": NHS, "value": self._number().split("|")[1]}
+        wanted = {"resourceType": "Patient", "identifier": [number], "birthDate": "1970-02-03"}
+        named = self._any("patient=" + person, f"study=s{n}", "patient=" + self._number())
+        return self._any(  # type: ignore[no-any-return]
+            Ask(
+                "GET",
+                f"/Patient/{person}/$everything{self._any('', '?_count=2', '?_type=ImagingStudy,DiagnosticReport')}",
+            ),
+            Ask("GET", f"/Patient/{person}/$everything?_since=2020-01-01&start=2026-01-01"),
+            Ask(
+                "POST",
+                "/Patient/$match",
+                {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": wanted}]},
+            ),
+            Ask("GET", f"/ImagingStudy/s{n}/$explain-access"),
+            Ask("GET", f"/ImagingStudy/$explain-access?{named}"),
+        )
 
     def write(self) -> Ask:
         """Writes that name what the requester may not know of: by id, by condition, by reference."""
