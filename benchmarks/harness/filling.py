@@ -21,7 +21,7 @@ from benchmarks.harness.world import World
 TOGETHER = 150  # patients in one transaction
 PART = 6 * TOGETHER  # that a process takes at once
 WRITER = Grant(decision="fill", at=0, rows={name: (Everything(),) for name in TYPES})
-Progress = Callable[[int, int], None]
+EVERY_SECONDS = 5
 
 
 def put(tx: Tx, given: Iterable[Resource], known: Iterable[str], *, alone: bool) -> int:
@@ -44,9 +44,9 @@ def put_people(url: str, world: World, first: int, last: int) -> int:
     return number
 
 
-def fill(url: str, world: World, progress: Progress = lambda _done, _all: None, processes: int = 2) -> float:
+def fill(url: str, world: World, say: Callable[[str], None] = lambda _text: None, processes: int = 2) -> float:
     """Put the world into an empty database, which is migrated first; the seconds that it took."""
-    began = time.monotonic()
+    began = last = time.monotonic()
     store = Store(url)
     schema.upgrade(store)
     done, total = store.retry(lambda tx: put(tx, world.directory(), (), alone=False)), world.resources()
@@ -56,11 +56,13 @@ def fill(url: str, world: World, progress: Progress = lambda _done, _all: None, 
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
                 for part in as_completed([pool.submit(put_people, url, world, *one) for one in ranges]):
                     done += part.result()
-                    progress(done, total)
+                    if time.monotonic() - last > EVERY_SECONDS:
+                        last = time.monotonic()
+                        say(f"filling: {done:,} of {total:,} resources, {done / (last - began):,.0f}/s")
         else:
-            for first, last in ranges:
-                done += put_people(url, world, first, last)
-                progress(done, total)
+            for first, end in ranges:
+                done += put_people(url, world, first, end)
+        say("filling: indexes and statistics")
     if done != total:
         raise AssertionError(f"{done} resources were made; expected {total}")
     settle(store)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 Check = Callable[[Mapping[str, Any]], bool]
 SAMPLED = 10
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 20  # for one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def drive(job: Job, source: Iterator[Request]) -> Took:
                 busy += 1
         while busy:
             ready = chooser.select(PATIENCE_SECONDS)
-            if not ready:
+            if not ready or time.perf_counter() > end + PATIENCE_SECONDS:
                 waiting = [key.data for key in chooser.get_map().values()]
                 raise TimeoutError(f"no answer within {PATIENCE_SECONDS} s to {waiting[0].request.wire[:300]!r}")
             for key, _ in ready:

@@ -148,15 +148,8 @@ def _filled(
     stack: ExitStack, plan: Plan, folder: Path, made: Databases, world: World, result: Result, say: Say
 ) -> Site:
     url = made.empty()
-    last = [time.monotonic()]
-
-    def progress(done: int, total: int) -> None:
-        if time.monotonic() - last[0] > 5:
-            last[0] = time.monotonic()
-            say(f"filling: {done:,} of {total:,} resources")
-
     say(f"filling: {world.studies:,} studies of {world.patients:,} patients")
-    seconds = fill(url, world, progress)
+    seconds = fill(url, world, say)
     rate = world.resources() / seconds
     result.facts[f"filled {world.studies}"] = {
         "resources": world.resources(),
