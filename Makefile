@@ -30,7 +30,7 @@ lint: $(VENV)/.develop ## ruff and mypy
 bench: $(VENV)/.develop ## the benchmarks, as in STUDIES=1000000 GROWTH=1 or PEER=hapi (benchmarks/README.md)
 	@$(VENV)/bin/python -m benchmarks $(if $(STUDIES),--studies $(STUDIES)) $(if $(PATIENTS),--patients $(PATIENTS)) \
 	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(DBURL),--dburl $(DBURL)) $(if $(ONLY),--only "$(ONLY)") \
-	$(if $(GROWTH),--growth) $(if $(PEER),--peer $(PEER)) $(if $(JSON),--json $(JSON))
+	$(if $(GROWTH),--growth) $(if $(PEER),--peer $(PEER)) $(if $(JSON),--json $(JSON)) $(if $(README),--readme)
 
 clean: ## remove what was installed and made here
 	rm -rf $(VENV) var

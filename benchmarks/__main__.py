@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.harness import peer, report, table
+from benchmarks.harness import peer, published, report, table
 from benchmarks.harness.run import Plan, run
 from benchmarks.harness.world import STUDIES_PER_PATIENT
 from benchmarks.harness.yardstick import NAME
@@ -39,6 +39,7 @@ def parser(names: tuple[str, ...]) -> argparse.ArgumentParser:
     made.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 1), help="processes of the web server")
     made.add_argument("--threads", type=int, default=4, help="threads of each")
     made.add_argument("--peer", choices=("hapi",), default="", help="compare with a HAPI FHIR JPA server instead")
+    made.add_argument("--readme", action="store_true", help="also put the figures into benchmarks/README.md")
     made.add_argument("--json", type=Path, help="where the figures are written; below var/bench by default")
     return made
 
@@ -80,7 +81,10 @@ def main() -> int | str:
         result = run(plan, Path(folder), progress)
     print("\n".join(["", *report.lines(result.rows), ""]))
     path = given.json or SCRATCH / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    report.write(path, report.as_json(plan, result))
+    found = report.as_json(plan, result)
+    report.write(path, found)
+    if given.readme:
+        published.publish(found)
     print(f"figures: {path}")
     faults = [f"{row.figure}: {row.fault}" for row in result.rows if row.fault]
     return "\n".join(faults) or 0

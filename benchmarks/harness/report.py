@@ -79,6 +79,7 @@ def as_json(plan: Plan, result: Result) -> dict[str, Any]:
             "rounds": plan.rounds,
             "workers": plan.workers,
             "threads": plan.threads,
+            "peer": plan.peer,
         },
         "facts": result.facts,
         "rows": [row.as_json() for row in result.rows],

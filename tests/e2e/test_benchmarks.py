@@ -22,6 +22,7 @@ from benchmarks.__main__ import chosen, parser
 from benchmarks.harness import report, run, table
 from benchmarks.harness.cluster import settings
 from benchmarks.harness.load import Job, Request, drive, request
+from benchmarks.harness.published import README, publish
 from benchmarks.harness.run import Plan
 from benchmarks.harness.table import LOADED, MEASURED, Row, percentiles
 from benchmarks.harness.world import World
@@ -222,3 +223,37 @@ def test_the_table_shows_targets_that_were_missed_and_figures_with_faults() -> N
     assert cells(first) == ["read", "12", "1.00", "2.00", "3.00", "1.2%", "", "≥ 2,500/s", "no"]
     assert cells(second) == ["create", "", "", "", "", "", "FAULT", "", ""]
     assert len(head) == len(rule) == len(first) == len(second)
+
+
+def test_the_figures_last_measured_are_put_in_their_place_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "above\n<!-- made: figures -->\nold\n<!-- end -->\nbetween\n<!-- made: hapi -->\nold\n<!-- end -->\nbelow\n"
+    )
+    result = run.Result(
+        [table.judged(Row("read", "reading", rate=3.0), table.at_least(5))], {"database": {}, "seconds": 1.0}
+    )
+    publish(report.as_json(Plan(7), result), readme)
+    above, block, below = readme.read_text().partition("between")
+    assert above.startswith("above\n<!-- made: figures -->\n`python -m benchmarks") and above.endswith("<!-- end -->\n")
+    assert "35 studies of 7 patients" in above and "Not met: read." in above and "old" not in above
+    assert (block, below) == ("between", "\n<!-- made: hapi -->\nold\n<!-- end -->\nbelow\n")
+    with pytest.raises(SystemExit, match=r"README\.md has no place for these figures"):
+        publish(report.as_json(Plan(7, peer="hapi"), result), _without(tmp_path))
+
+
+def _without(folder: Path) -> Path:
+    (folder / "other").mkdir()
+    made = folder / "other" / "README.md"
+    made.write_text("nothing")
+    return made
+
+
+def test_the_readme_names_every_figure_and_its_file() -> None:
+    text = README.read_text()
+    for file in {one.make.__module__ for one in LOADED.values()} | {
+        one.measure.__module__ for one in MEASURED.values()
+    }:
+        assert f"`{file.rpartition('.')[2]}.py`" in text
+    for name in NAMES:
+        assert f"**{name}**" in text
