@@ -14,7 +14,7 @@ from app.config import Settings
 from app.fhir.constraints import Options
 from app.interactions import Services
 from app.policy.switches import Switches, load
-from app.published import published, validator
+from app.published import published, validator, value_sets
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
 from app.smart import known, launcher, pages
@@ -40,7 +40,15 @@ def create_app(settings: Settings) -> Flask:
     enforcement = Enforcement(switches, reads_all=settings.demo)
     checked = validator(Options(settings.nhs_numbers == "strict", settings.demo))
     services = Services(
-        store, enforcement, settings, keys.seal, keys.open_seal, checked, keys.secret("notify"), published()
+        store,
+        enforcement,
+        settings,
+        keys.seal,
+        keys.open_seal,
+        checked,
+        keys.secret("notify"),
+        published(),
+        value_sets(),
     )
     app.extensions |= {"services": services, "tokens": tokens}
     _sessions(app, settings, keys)

@@ -33,6 +33,11 @@ def validator(options: Options = Options()) -> Validator:
     return Validator(profiles(), options)
 
 
+def value_sets() -> Mapping[str, frozenset[tuple[str, str]]]:
+    """The (system, code) pairs of each value set of our own, by its canonical URL."""
+    return profiles().value_sets
+
+
 @cache
 def published() -> Published:
     """Type to id to resource, for each conformance type that the server has."""

@@ -60,7 +60,7 @@ def alternatives(text: str) -> list[str]:
         raise TooMuch(f"too many values: {len(values)} were given, at most {MAX_VALUES} are taken")
     for value in values:
         if not value.strip():
-            raise Wrong("an empty value: each parameter, and each place between commas, needs one")
+            raise Wrong("an empty value: expected one for each parameter and at each place between commas")
         if len(value) > MAX_LENGTH:
             raise TooMuch(f"a value of {len(value)} characters: at most {MAX_LENGTH} are taken")
         if "\0" in value:
@@ -273,8 +273,16 @@ def strings(param: Param, raw: str, context: Context) -> tuple[Value, ...]:
 
 
 def verbatim(param: Param, raw: str, context: Context) -> tuple[Value, ...]:
-    """Text that is compared as it stands: a URI, or a string under `:exact`."""
+    """Text that is compared as it stands: a string under `:exact`."""
     return (Text(unescaped(raw)),)
+
+
+def uris(param: Param, raw: str, context: Context) -> tuple[Value, ...]:
+    """A URI as it stands."""
+    text = unescaped(raw)
+    if any(letter.isspace() for letter in text):
+        raise Wrong("a value that is not a URI: expected one without spaces")
+    return (Text(text),)
 
 
 def truth(param: Param, raw: str, context: Context) -> tuple[Value, ...]:
@@ -291,7 +299,7 @@ BY_KIND: dict[str, Reader] = {
     "date": dates,
     "number": numbers,
     "string": strings,
-    "uri": verbatim,
+    "uri": uris,
 }
 
 BY_MODIFIER: dict[str, Reader] = {

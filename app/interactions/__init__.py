@@ -12,6 +12,7 @@ from app.access.enforcement import Enforcement
 from app.access.subject import Subject
 from app.config import Settings
 from app.fhir.negotiation import Preference
+from app.fhir.search_values import ValueSets
 from app.fhir.validate import Validator
 from app.storage.engine import Store
 
@@ -20,7 +21,8 @@ from app.storage.engine import Store
 class Services:
     """The parts that every interaction works with, joined in `create_app`.
 
-    `seal` and `open_seal` encrypt and decrypt page keys; `published` holds the conformance resources of our own.
+    `seal` and `open_seal` encrypt and decrypt page keys; `published` holds the conformance resources of our own, `value_sets` the
+    codes of our own value sets.
     """
 
     store: Store
@@ -31,6 +33,7 @@ class Services:
     validator: Validator
     notify_secret: bytes = b""
     published: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+    value_sets: ValueSets = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

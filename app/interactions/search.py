@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from app.access import audit
-from app.fhir import bundle, matches
+from app.fhir import bundle
 from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
 from app.fhir.resource import dump, pick, summarise
 from app.fhir.search import parse
-from app.interactions import Answer, Asked, Services
+from app.interactions import Answer, Asked, Services, published
 from app.interactions.carrying import carry
 from app.interactions.paging import CURSOR, seal, unseal, url
 from app.interactions.presenting import content
 from app.policy.grant import Grant
 from app.storage import search as store_search
 from app.storage.engine import Tx
-from app.storage.resources import Stored
 from app.storage.search import Page
 
 Pairs = Sequence[tuple[str, str]]
@@ -32,7 +30,7 @@ def search(
     """A page of what matches and may be seen. Raises Fault invalid, or forbidden where policy says so openly."""
     query = read_query(services, asked, type_name, pairs, compartment)
     if type_name in services.published:
-        return _published(services, asked, query)
+        return _of_published(services, asked, query)
     raw = url(_address(services, type_name, compartment), pairs)
     return carry(
         services,
@@ -58,6 +56,7 @@ def read_query(
         zone=services.store.zone,
         compartment=compartment,
         at=services.store.clock(),
+        valuesets=services.value_sets,
     )
     if query.cursor is not None:
         query = replace(query, cursor=unseal(services, asked, _scope(query, compartment), query.cursor))
@@ -96,20 +95,36 @@ def _bundle(
     services: Services, asked: Asked, grant: Grant, query: Query, page: Page, compartment: tuple[str, str] | None
 ) -> bytes:
     base = services.settings.base_url
-    address = _address(services, query.type, compartment)
-    links = [("self", url(address, query.applied))]
-    if page.next is not None:
-        sealed = seal(services, asked, _scope(query, compartment), page.next)
-        links.append(("next", url(address, [*query.applied, (CURSOR, sealed)])))
-    hits = [(f"{base}/{one.ref}", _shown(grant, query, one), "match") for one in page.entries]
+    links = _links(services, asked, query, compartment, page.next)
+    hits = [(f"{base}/{one.ref}", _shown(query, content(grant, one)), "match") for one in page.entries]
     hits += [(f"{base}/{one.ref}", content(grant, one), "include") for one in page.included]
     return bundle.searchset(
         hits, links=links, total=page.total, outcome=_outcome(query, page, grant), id=None, at=grant.at
     )
 
 
-def _shown(grant: Grant, query: Query, one: Stored) -> bytes:
-    body = content(grant, one)
+def _links(
+    services: Services, asked: Asked, query: Query, compartment: tuple[str, str] | None, next: str | None
+) -> list[tuple[str, str]]:
+    address = _address(services, query.type, compartment)
+    links = [("self", url(address, query.applied))]
+    if next is not None:
+        sealed = seal(services, asked, _scope(query, compartment), next)
+        links.append(("next", url(address, [*query.applied, (CURSOR, sealed)])))
+    return links
+
+
+def _of_published(services: Services, asked: Asked, query: Query) -> Answer:
+    base = services.settings.base_url
+    found = published.search(services.published[query.type], query, base_url=base, zone=services.store.zone)
+    hits = [(f"{base}/{query.type}/{one['id']}", _shown(query, dump(one)), "match") for one in found.page]
+    links = _links(services, asked, query, None, found.next)
+    issues = [Issue("not-supported", text, severity="warning") for text in query.ignored]
+    outcome = dump(operation_outcome(issues)) if issues else None
+    return Answer(200, bundle.searchset(hits, links=links, total=found.total, outcome=outcome))
+
+
+def _shown(query: Query, body: bytes) -> bytes:
     if query.elements:
         return pick(body, query.elements)
     return summarise(body, query.summary) if query.summary not in (None, "false", "count") else body
@@ -131,14 +146,3 @@ def _scope(query: Query, compartment: tuple[str, str] | None) -> str:
 def _address(services: Services, type_name: str, compartment: tuple[str, str] | None) -> str:
     middle = f"{compartment[0]}/{compartment[1]}/" if compartment else ""
     return f"{services.settings.base_url}/{middle}{type_name}"
-
-
-def _published(services: Services, asked: Asked, query: Query) -> Answer:
-    """Our own conformance resources are few and public: they are matched in memory."""
-    found: list[dict[str, Any]] = [
-        one for one in services.published[query.type].values() if matches.matches(one, query.where)
-    ]
-    hits = [(f"{services.settings.base_url}/{query.type}/{one['id']}", dump(one), "match") for one in found]
-    shown = [] if query.summary == "count" else hits[: query.count]
-    links = [("self", url(_address(services, query.type, None), query.applied))]
-    return Answer(200, bundle.searchset(shown, links=links, total=len(found)))

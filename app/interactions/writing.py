@@ -143,7 +143,14 @@ def criteria_of(services: Services, tx: Tx, type_name: str, criteria: str) -> Qu
         raise Fault(
             "invalid", "the criteria of a conditional write are empty or shape the result; expected search parameters"
         )
-    query = parse(type_name, [*pairs, ("_count", "2")], base_url=services.settings.base_url, zone=tx.zone, at=tx.at)
+    query = parse(
+        type_name,
+        [*pairs, ("_count", "2")],
+        base_url=services.settings.base_url,
+        zone=tx.zone,
+        at=tx.at,
+        valuesets=services.value_sets,
+    )
     if not query.where:
         raise Fault("invalid", "the criteria of a conditional write are empty; expected search parameters")
     return query

@@ -78,6 +78,8 @@ class Builder:
             wanted = Clause(param, None, clause.values)
             return "NOT COALESCE(" + self._clause(type_name, wanted, row) + ", FALSE)"
         driving = clause is self.drive
+        if (many := _many(param, clause)) is not None:
+            return self._exists("token", row, param.key, lambda x: _one_of(self.tx, x, many), driving=driving)
         return any_of([self._value(type_name, param, clause.modifier, value, row, driving) for value in clause.values])
 
     def _present(self, type_name: str, param: Param, row: str) -> Sql:
@@ -288,6 +290,21 @@ def _token(x: str, value: Token) -> Sql:
     if value.system is None:
         return sql(f"{x}.code = ?", code_hash(value.code))
     return sql(f"{x}.code = ? AND {x}.pair = ?", code_hash(value.code), pair_hash(value.system, value.code))
+
+
+def _many(param: Param, clause: Clause) -> list[Token] | None:
+    """The values of a clause of many codes, each with its system, as those of a value set are: one look-up for all."""
+    several = param.kind == "token" and clause.modifier is None and len(clause.values) > 8
+    if not several or is_identifier(param) or param.name == "_id" or param.name in UID_PARAMS.get(param.type, ()):
+        return None
+    tokens = [value for value in clause.values if isinstance(value, Token) and value.system and value.code]
+    return tokens if len(tokens) == len(clause.values) else None
+
+
+def _one_of(tx: Tx, x: str, tokens: list[Token]) -> Sql:
+    codes, code_param = tx.in_list(f"{x}.code", sorted({code_hash(token.code or "") for token in tokens}))
+    pairs, pair_param = tx.in_list(f"{x}.pair", sorted({pair_hash(token.system, token.code) for token in tokens}))
+    return sql(f"{codes} AND {pairs}", code_param, pair_param)
 
 
 def _target(tx: Tx, x: str, codes: list[int], id: str | None) -> Sql:

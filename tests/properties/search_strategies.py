@@ -214,5 +214,5 @@ def asking(kind: str, index: Index) -> list[tuple[str, str]]:
         if normalise(text):
             asked += [(name, escaped(text)), (f"{name}:contains", escaped(text))]
     asked += [(name, f"{low:.1f}") for name, low, _ in index.numbers]
-    asked += [(name, escaped(uri)) for name, uri in index.uris if uri.strip()]
+    asked += [(name, escaped(uri)) for name, uri in index.uris if uri.strip() and " " not in uri]
     return asked

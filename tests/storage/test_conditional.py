@@ -135,15 +135,19 @@ def test_conditional_creates_in_transactions_make_one_resource_for_each_key(
 
 
 def test_conditional_updates_patches_and_deletes_act_on_one_resource(
-    app: Flask, asked: Callable[[str | None], Asked]
+    app: Flask,
 ) -> None:
+    settle(app)
+    subject = app.extensions["tokens"].subject(caller(app, "steward", "ZZZ", purpose=None).token)
+
+    asked = Asked(subject)
     services: Services = app.extensions["services"]
     made: list[Answer] = []
 
     def put(number: int) -> Callable[[], None]:
         def work() -> None:
             resource = person(0) | {"multipleBirthInteger": number + 1}
-            made.append(update.conditional_update(services, asked(None), "Patient", "identifier=urn:x|k0", resource))
+            made.append(update.conditional_update(services, asked, "Patient", "identifier=urn:x|k0", resource))
 
         return work
 
@@ -154,13 +158,13 @@ def test_conditional_updates_patches_and_deletes_act_on_one_resource(
 
     def grow() -> None:
         change = [{"op": "add", "path": "/name", "value": [{"family": "Willow"}]}]
-        conditional_patch(services, asked(None), "Patient", "identifier=urn:x|k0", ("json", change))
+        conditional_patch(services, asked, "Patient", "identifier=urn:x|k0", ("json", change))
 
     race([grow for _ in range(CLIENTS)])
     gone: list[int] = []
 
     def remove() -> None:
-        answer = delete.conditional_delete(services, asked(None), "Patient", "identifier=urn:x|k0")
+        answer = delete.conditional_delete(services, asked, "Patient", "identifier=urn:x|k0")
         gone.append(answer.status)
 
     race([remove for _ in range(CLIENTS)])

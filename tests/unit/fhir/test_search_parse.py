@@ -535,13 +535,13 @@ def test_a_compartment_is_a_condition_like_others() -> None:
             "ImagingStudy",
             "status",
             "",
-            'in "status": an empty value: each parameter, and each place between commas, needs one',
+            'in "status": an empty value: expected one for each parameter and at each place between commas',
         ),
         (
             "ImagingStudy",
             "status",
             "a,,b",
-            'in "status": an empty value: each parameter, and each place between commas, needs one',
+            'in "status": an empty value: expected one for each parameter and at each place between commas',
         ),
         (
             "ImagingStudy",
