@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
+from app.access import information, simulating
 from app.access.duties import review_minors
 from app.access.enforcement import Enforcement
 from app.access.explain import Explained
@@ -16,6 +19,7 @@ from app.access.subject import Subject
 from app.fhir.temporal import interval
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
+from app.policy.switches import SwitchError, load
 from app.storage.engine import Store
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
@@ -93,6 +97,47 @@ def show(as_json: bool) -> None:
     click.echo(f"version {said['version']}, hash {said['hash']}")
     for name, choice in said["choices"].items():
         click.echo(f"  {choice['id']:4} {name} = {json.dumps(choice['value'])}\n       {choice['means']}")
+
+
+@policy.command("simulate")
+@click.option(
+    "--file", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="NEW.toml"
+)
+@click.option("--details", is_flag=True, help="Each study, too: organisation, patient's pseudonym, before and after.")
+@click.option("--json", "as_json", is_flag=True)
+def simulated(file: Path, details: bool, as_json: bool) -> None:
+    """Say whose access would open or close under another file, by organisation, over everyone who is stored."""
+    store, enforcement = _parts()
+    try:
+        new = load(file.read_text())
+    except (SwitchError, UnicodeDecodeError) as error:
+        raise click.ClickException(str(error)) from error
+    with store.begin(reads=True) as tx:
+        total = information.count_persons(tx)
+    with click.progressbar(length=total, label="persons", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        report = simulating.run(store, enforcement, new, bar.update)
+    if as_json:
+        said = {
+            "from": enforcement.switches.hash,
+            "to": new.hash,
+            "persons": report.persons,
+            "summary": report.summary(),
+        }
+        click.echo(json.dumps(said | {"changes": [one.as_json() for one in report.found]}))
+        return
+    click.echo(
+        f"{report.persons} persons, {report.decisions} decisions: from {enforcement.switches.version} to {new.version}"
+    )
+    for row in report.summary():
+        told = ", ".join(f"{name.replace('_', ' ')} {row[name]}" for name in simulating.NAMES if row[name])
+        click.echo(f"  {row['organisation']} ({row['role']}): {told}")
+    for (before, after), count in report.reasons.most_common():
+        click.echo(f"  {count} because {before} becomes {after}")
+    for one in report.found if details else ():
+        change, who = one.change, f"{one.organisation} {one.practitioner or one.role}"
+        click.echo(f"    {who}: patient {one.patient}, {change.study}: {change.before} to {change.after}")
+    if not report.found:
+        click.echo("  nothing would open or close")
 
 
 @policy.command("review")

@@ -69,7 +69,7 @@ class Enforcement:
         asked, found = tx.memory.get("requester", (None, None))
         if asked == subject:
             return found  # type: ignore[no-any-return]
-        self.organisations = known = self.organisations.current(tx)
+        known = self.organisations_of(tx)
         key = subject.organisation
         tree = known.tree(key) if key else frozenset()
         groups, groups_until = information.NO_GROUPS
@@ -90,6 +90,11 @@ class Enforcement:
         )
         tx.memory["requester"] = subject, found
         return found
+
+    def organisations_of(self, tx: Tx) -> information.Organisations:
+        """The organisations as they stand in this transaction."""
+        self.organisations = known = self.organisations.current(tx)
+        return known
 
     # Reading ------------------------------------------------------------------------------------------------------
 

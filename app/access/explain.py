@@ -70,7 +70,7 @@ def explained(
     for group in known.groups or (information.Group((), Person(frozenset())),):
         request = Request(requester, subject.purpose)
         grant = enforcement.for_explaining(tx, group.rids)
-        studies = [study for rid in group.rids for study in _studies(tx, grant, rid, only)]
+        studies = [study for rid in group.rids for study in studies_of(tx, grant, rid, only)]
         found += [_explained(request, group.person, label, study, enforcement, at) for label, study in studies]
         if not studies:
             found.append(_explained(request, group.person, None, None, enforcement, at))
@@ -89,7 +89,8 @@ def _explained(
     )
 
 
-def _studies(tx: Tx, grant: Grant, patient: int, only: str | None) -> list[tuple[str, Study]]:
+def studies_of(tx: Tx, grant: Grant, patient: int, only: str | None = None) -> list[tuple[str, Study]]:
+    """The studies of one record (rid), as policy sees them, each with its UID and reference."""
     found = []
     for one in resources.studies_about(tx, grant, patient):
         content = orjson.loads(one.content)

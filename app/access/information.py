@@ -178,6 +178,30 @@ def shows_any(tx: Tx, patients: Sequence[int], shown: Expr) -> bool:
     return tx.one(statement.text, *statement.params) is not None
 
 
+def persons_after(tx: Tx, after: int, most: int) -> list[int]:
+    """Records that lead their merge group, by number, from behind `after`: one for each person."""
+    rows = tx.rows(
+        "SELECT patient FROM person WHERE patient > ? AND grp = patient ORDER BY patient LIMIT ?", after, most
+    )
+    return [rid for (rid,) in rows]
+
+
+def count_persons(tx: Tx) -> int:
+    return int(tx.rows("SELECT count(*) FROM person WHERE grp = patient")[0][0])
+
+
+def owners_of_studies(tx: Tx, patients: Sequence[int]) -> dict[int, set[str]]:
+    """The organisations that made the studies of these patients (rids)."""
+    about, rids = tx.in_list("s.patient", list(patients))
+    found: dict[int, set[str]] = {}
+    for patient, owner in tx.rows(
+        f"SELECT DISTINCT s.patient, s.owner FROM resource s WHERE {about} AND s.type = {STUDY} AND NOT s.deleted", rids
+    ):
+        if owner:
+            found.setdefault(patient, set()).add(owner)
+    return found
+
+
 def choices_and_births(tx: Tx, after: tuple[int, int] = (0, 0), most: int = 500) -> list[tuple[Any, ...]]:
     """Compiled consents in order, from behind (patient, rid): (patient, rid, Directive, when the patient was born)."""
     rows = tx.rows(

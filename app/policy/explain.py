@@ -1,15 +1,14 @@
-"""A decision told rule by rule, for `flask explain` and `$explain-access`; and what a change of switches would do."""
+"""A decision told rule by rule, for `flask explain` and `$explain-access`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from app.policy import consents
-from app.policy.decide import decide
 from app.policy.facts import Facts
-from app.policy.model import Decision, Request, Study
+from app.policy.model import Request, Study
 from app.policy.person import Person
 from app.policy.predicate import always, evaluate
 from app.policy.reason import meaning
@@ -79,38 +78,3 @@ def _notes(facts: Facts) -> Iterator[str]:
     now = consents.effective(ours, facts.switches, facts.at)
     for one in ours:
         yield f"{one.basis}: {consents.state(one, now, facts.switches, facts.at)}"
-
-
-# What if ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """One question, as it is or was asked. `label` is what the report calls it."""
-
-    label: str
-    request: Request
-    person: Person
-    study: Study
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A situation that two sets of switches decide differently. `direction`: opens | closes | changes."""
-
-    label: str
-    direction: str
-    before: Decision
-    after: Decision
-
-
-def simulate(old: Switches, new: Switches, situations: Iterable[Situation]) -> Iterator[Change]:
-    """The situations in which the effect, or the deciding reason, differs."""
-    for one in situations:
-        before = decide(one.request, one.person, one.study, old, one.at)
-        after = decide(one.request, one.person, one.study, new, one.at)
-        if (before.effect, before.reasons[0]) != (after.effect, after.reasons[0]):
-            rank = {"DENY": 0, "REDACT": 1, "PERMIT": 2}
-            step = rank[after.effect] - rank[before.effect]
-            yield Change(one.label, "opens" if step > 0 else "closes" if step < 0 else "changes", before, after)

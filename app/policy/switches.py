@@ -21,7 +21,7 @@ PRIORITIES = ("routine", "urgent", "asap", "stat")
 
 
 class SwitchError(ValueError):
-    """The region's file cannot be used. The text names the key, what was wrong and what was expected."""
+    """The region's file cannot be used. The text names each key, what was wrong and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ SINGLE: dict[str, str] = {
 
 def load(text: str) -> Switches:
     """The choices of a TOML file over the defaults. Keys stand at the top or under [switches]; a choice of one key may
-    be given by its id (`P9 = "vital_interest"`). Raises SwitchError."""
+    be given by its id (`P9 = "vital_interest"`). Raises SwitchError with every fault, a line each."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
@@ -185,19 +185,31 @@ def load(text: str) -> Switches:
             f"the policy file is not TOML ({fault}); expected lines such as finished_grace_days = 0"
         ) from None
     under = data.pop("switches", {})
+    faults: list[str] = []
     if not isinstance(under, dict):
-        raise SwitchError("switches is not a table; expected [switches] and one key a line")
-    chosen: dict[str, Any] = {}
+        faults.append("switches is not a table; expected [switches] and one key a line")
+        under = {}
+    chosen: dict[str, Any] = {"version": "unnamed"}
+    seen: set[str] = set()
     stated: list[tuple[str, Any]] = [*data.items(), *under.items()]
     for key, value in stated:
         name = SINGLE.get(key, key)
-        if name in chosen:
-            raise SwitchError(f"{key} is set twice; expected each choice once")
-        chosen[name] = value if name == "version" else _read(key, name, value)
-    version = chosen.get("version", "unnamed")
-    if not isinstance(version, str) or not version:
+        try:
+            if name in seen:
+                raise SwitchError(f"{key} is set twice; expected each choice once")
+            seen.add(name)
+            chosen[name] = _version(value) if name == "version" else _read(key, name, value)
+        except SwitchError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise SwitchError("\n".join(faults))
+    return Switches(**chosen)
+
+
+def _version(value: Any) -> str:
+    if not isinstance(value, str) or not value:
         raise SwitchError("version is not a text; expected a name for this set of choices")
-    return Switches(**(chosen | {"version": version}))
+    return value
 
 
 def _read(key: str, name: str, value: Any) -> Any:

@@ -1,0 +1,36 @@
+"""The region's file: every fault at once, a version and a hash that says which choices were in force (README.md, P1 to P26)."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.policy.switches import CHOICES, SwitchError, Switches, load
+
+
+def test_every_fault_of_a_file_is_named_at_once_with_what_was_expected() -> None:
+    with pytest.raises(SwitchError) as raised:
+        load(
+            'colour = "red"\nfinished_grace_days = 31\nP9 = "always"\nP14 = "deny"\nunmatched_root_permit = "deny"\nversion = 3'
+        )
+    lines = str(raised.value).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "colour", "finished_grace_days", "P9", "unmatched_root_permit", "version"
+    ]  # fmt: skip
+    assert all("expected" in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["a = = 1", "switches = 3"])
+def test_what_is_no_file_of_choices_says_what_one_is(text: str) -> None:
+    with pytest.raises(SwitchError, match="expected"):
+        load(text)
+
+
+def test_the_hash_says_what_was_chosen_and_not_what_it_is_called() -> None:
+    assert load('version = "spring"').hash == Switches().hash
+    assert load("finished_grace_days = 3").hash != Switches().hash
+    assert load("[switches]\nfinished_grace_days = 3") == load("finished_grace_days = 3")
+    assert load('referral_priorities = ["stat", "asap"]').hash == load('referral_priorities = ["asap", "stat"]').hash
+
+
+def test_each_choice_of_the_policy_is_a_key() -> None:
+    assert {one.id for one in CHOICES.values()} == {f"P{n}" for n in range(1, 27)}
