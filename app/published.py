@@ -21,7 +21,7 @@ Published = Mapping[str, Mapping[str, dict[str, Any]]]
 
 @cache
 def profiles() -> Profiles:
-    """The definitions, compiled. Raises ProfileError or NotExpandable for one that cannot be enforced."""
+    """The definitions, compiled. Raises NotEnforceable or NotExpandable for one that cannot be enforced."""
     return load(
         orjson.loads(path.read_bytes()) for path in sorted(FOLDER.rglob("*.json")) if "examples" not in path.parts
     )

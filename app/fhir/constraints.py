@@ -17,7 +17,7 @@ import fhirpathpy
 from app.fhir import named
 from app.fhir.named import Options
 from app.fhir.outcome import Issue
-from app.fhir.profiles import Constraint, ProfileError, Profiles, nodes
+from app.fhir.profiles import Constraint, NotEnforceable, Profiles, nodes
 
 __all__ = ["Options", "Path", "check", "compile_all", "holds"]
 
@@ -60,7 +60,7 @@ def _issue(constraint: Constraint, place: str, code: str, detail: str | None) ->
 
 
 def compile_all(profiles: Profiles) -> None:
-    """Compile every expression. Raises ProfileError for one that is no FHIRPath, or that nothing evaluates."""
+    """Compile every expression. Raises NotEnforceable for one that is no FHIRPath, or that nothing evaluates."""
     for profile in profiles.by_url.values():
         for place, node in nodes(profile.root):
             for one in node.constraints:
@@ -68,6 +68,6 @@ def compile_all(profiles: Profiles) -> None:
                     try:
                         _path(one.expression)
                     except Exception as error:
-                        raise ProfileError(f"{profile.url} {place}: {one.key} is no FHIRPath") from error
+                        raise NotEnforceable(f"{profile.url} {place}: {one.key} is no FHIRPath") from error
                 elif one.key not in named.FUNCTIONS:
-                    raise ProfileError(f"{profile.url} {place}: {one.key} has no expression and no function")
+                    raise NotEnforceable(f"{profile.url} {place}: {one.key} has no expression and no function")

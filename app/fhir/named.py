@@ -244,7 +244,7 @@ def told_here(reference: Any, options: Options) -> Iterator[str]:
 
 
 def host(extension: Any, options: Options) -> Iterator[str]:
-    if not _HOST.match(str(extension.get("valueString", ""))):
+    if "valueString" in extension and not _HOST.match(str(extension["valueString"])):
         yield ""
 
 

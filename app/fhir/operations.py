@@ -11,7 +11,6 @@ from dataclasses import dataclass
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/"
 OURS = "https://imaging-registry.example/fhir/OperationDefinition/"
 HL7 = "http://hl7.org/fhir/OperationDefinition/"
-OURS = "https://imaging-registry.example/fhir/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "explain-access",
             ("type", "instance"),
-            OURS + "OperationDefinition/explain-access",
+            OURS + "explain-access",
             "Why a requester may or may not see the studies of a patient.",
             ("ImagingStudy",),
             ("GET", "POST"),

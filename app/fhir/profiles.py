@@ -27,7 +27,7 @@ _READ = {"id", "path", "short", "definition", "comment", "requirements", "mustSu
 _STRENGTHS = ("required", "extensible", "preferred", "example")
 
 
-class ProfileError(ValueError):
+class NotEnforceable(ValueError):
     """A definition that cannot be enforced as it is written. Raised at start."""
 
 
@@ -111,7 +111,7 @@ class Profiles:
 
 
 def load(documents: Iterable[Document]) -> Profiles:
-    """Compile what `fhir_profiles/` holds. Raises ProfileError or NotExpandable, naming the definition and the place."""
+    """Compile what `fhir_profiles/` holds. Raises NotEnforceable or NotExpandable, naming the definition and the place."""
     documents = tuple(documents)
     codes = expand(documents)
     definitions = {one["url"]: one for one in documents if one["resourceType"] == "StructureDefinition"}
@@ -123,7 +123,7 @@ def load(documents: Iterable[Document]) -> Profiles:
     everywhere = {}
     for said in (row for guide in guides for row in guide.get("global", ())):
         if said["profile"] not in made:
-            raise ProfileError(f"the guide names {said['profile']}, which is not here")
+            raise NotEnforceable(f"the guide names {said['profile']}, which is not here")
         everywhere[said["type"]] = made[said["profile"]].whole
     data_types = {
         one.type: one.whole
@@ -144,12 +144,12 @@ def _compile(
     bases = _compile(base, definitions, codes, made).whole if base in definitions else ()
     kind = lookup(said["type"])
     if kind is None or said["derivation"] != "constraint":
-        raise ProfileError(f"{url}: expected a constraint on a type of FHIR R4")
+        raise NotEnforceable(f"{url}: expected a constraint on a type of FHIR R4")
     root = Node(said["type"], said.get("title", ""))
     for element in said["differential"]["element"]:
         place = f"{url} {element['id']}"
         if unknown := {name for name in element if not _known(name)}:
-            raise ProfileError(f"{place}: {', '.join(sorted(unknown))} cannot be enforced")
+            raise NotEnforceable(f"{place}: {', '.join(sorted(unknown))} cannot be enforced")
         node = _node(root, kind, element["id"], place)
         _read(node, element, codes, place)
     contexts = tuple(one["expression"] for one in said.get("context", ()))
@@ -193,7 +193,7 @@ def _node(root: Node, kind: Type, id: str, place: str) -> Node:
     """The node of an element id such as `Patient.identifier:nhsNumber.value`, made where it is not there yet."""
     first, *steps = id.split(".")
     if first != kind.name:
-        raise ProfileError(f"{place}: expected an element of {kind.name}")
+        raise NotEnforceable(f"{place}: expected an element of {kind.name}")
     node, here = root, kind
     for step in steps:
         name, _, slice_name = step.partition(":")
@@ -205,7 +205,7 @@ def _node(root: Node, kind: Type, id: str, place: str) -> Node:
         node = node.children[name]
         if slice_name:
             if not node.discriminators:
-                raise ProfileError(f"{place}: a slice without slicing by a discriminator")
+                raise NotEnforceable(f"{place}: a slice without slicing by a discriminator")
             node = node.slices.setdefault(slice_name, Node(name, discriminators=node.discriminators))
         here = below or here
     return node
@@ -215,11 +215,11 @@ def _element_type(kind: Type, name: str, place: str) -> Type | None:
     """The type in which the next step of a path is looked for; None at a primitive or a choice, which end it."""
     if name.endswith("[x]"):
         if not any(one.choice == name[:-3] for one in kind.elements.values()):
-            raise ProfileError(f"{place}: {kind.name} has no choice {name}")
+            raise NotEnforceable(f"{place}: {kind.name} has no choice {name}")
         return None
     element = kind.elements.get(name)
     if element is None:
-        raise ProfileError(f"{place}: {kind.name} has no element {name}")
+        raise NotEnforceable(f"{place}: {kind.name} has no element {name}")
     return lookup(element.type)
 
 
@@ -236,7 +236,7 @@ def _read(node: Node, element: Document, codes: Mapping[str, frozenset[Code]], p
     if "slicing" in element:
         said = element["slicing"]
         if said["rules"] != "open" or any(one["type"] not in ("value", "pattern") for one in said["discriminator"]):
-            raise ProfileError(f"{place}: expected open slicing by value or pattern")
+            raise NotEnforceable(f"{place}: expected open slicing by value or pattern")
         node.discriminators = tuple(one["path"] for one in said["discriminator"])
     if "binding" in element:
         node.binding = _binding(element["binding"], codes, place)
@@ -256,7 +256,7 @@ def _read_types(node: Node, types: Iterable[Document], place: str) -> None:
         if node.name == "extension" and "profile" in one:
             node.children["url"] = Node("url", pattern=one["profile"][0])
     if any("/" in one for one in targets):
-        raise ProfileError(f"{place}: expected targets that are types of the standard")
+        raise NotEnforceable(f"{place}: expected targets that are types of the standard")
     node.targets = frozenset(targets)
     if node.name.endswith("[x]"):
         node.kinds = frozenset(kinds)
@@ -265,7 +265,7 @@ def _read_types(node: Node, types: Iterable[Document], place: str) -> None:
 def _binding(said: Document, codes: Mapping[str, frozenset[Code]], place: str) -> Binding:
     url, strength = said["valueSet"], said["strength"]
     if strength not in _STRENGTHS or url not in codes:
-        raise ProfileError(f"{place}: expected a binding to a value set that is here")
+        raise NotEnforceable(f"{place}: expected a binding to a value set that is here")
     return Binding(strength, url, codes[url])
 
 
@@ -275,7 +275,7 @@ def _check_keys(profiles: Iterable[Profile]) -> None:
         for _, node in nodes(profile.root):
             for one in node.constraints:
                 if one.key in seen:
-                    raise ProfileError(f"{profile.url}: the key {one.key} is also that of {seen[one.key]}")
+                    raise NotEnforceable(f"{profile.url}: the key {one.key} is also that of {seen[one.key]}")
                 seen[one.key] = profile.url
 
 

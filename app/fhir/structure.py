@@ -110,6 +110,8 @@ def _object(value: dict[str, Any], kind: Type, path: str, depth: int) -> Iterato
     for choice, names in choices.items():
         if len(set(names)) > 1:
             yield Issue("structure", f"more than one of {choice}[x]; expected one", f"{path}.{choice}")
+    if kind.name == "Extension" and ("extension" in value) == ("value" in choices):
+        yield Issue("invariant", "neither or both of a value and extensions; expected one of them (ext-1)", path)
     yield from _missing(value, kind, path, choices)
 
 
@@ -136,8 +138,8 @@ def _missing(value: dict[str, Any], kind: Type, path: str, choices: Mapping[str,
 
 def _element(value: Any, element: Element, kind: Type, path: str, depth: int, *, beside: bool) -> Iterator[Issue]:
     if element.many != isinstance(value, list):
-        what = "a list" if element.many else "one value"
-        yield Issue("structure", f"expected {what} here", path)
+        what = "one value, not a list; expected a list" if element.many else "a list; expected one value"
+        yield Issue("structure", what, path)
         return
     if not element.many:
         yield from _one(value, element, kind, path, depth, beside=beside)
@@ -194,7 +196,7 @@ def _primitive(value: Any, element: Element, kind: Type, path: str) -> Iterator[
         pattern = _pattern(element.type)
         right = right and value != "" and (pattern is None or pattern.match(value) is not None)
     if not right:
-        yield Issue("value", f"not a {element.type}; expected {expected}", path)
+        yield Issue("value", f"not {_an(element.type)}; expected {expected}", path)
         return
     codes = bindings(kind.name).get(element.name, NOTHING).codes
     if codes and element.type == "code" and value not in codes:
@@ -203,6 +205,10 @@ def _primitive(value: Any, element: Element, kind: Type, path: str) -> Iterator[
         yield Issue(
             "invariant", "the narrative is not a plain div; expected XHTML without script or active content", path
         )
+
+
+def _an(name: str) -> str:
+    return f"an {name}" if name[0] in "aeio" else f"a {name}"
 
 
 def _reference(reference: Mapping[str, Any], targets: frozenset[str], path: str) -> Iterator[Issue]:

@@ -28,7 +28,7 @@ class Validator:
     """Holds resources against base R4 and the registry's profiles. Compiled once, shared by all threads."""
 
     def __init__(self, profiles: Profiles, options: Options = Options()) -> None:
-        """Raises ProfileError for a profile that cannot be enforced."""
+        """Raises NotEnforceable for a profile that cannot be enforced."""
         constraints.compile_all(profiles)
         self.profiles = profiles
         self.options = options
@@ -39,7 +39,7 @@ class Validator:
     def warm(self, types: Iterable[str]) -> None:
         """Compile the schemas of the types now rather than when each is first written."""
         for name in types:
-            self._schema(name)
+            self.schema(name)
 
     def validate(self, resource: dict[str, Any], profiles: Iterable[str] = ()) -> list[Issue]:
         """Every issue, errors and warnings, each with its FHIRPath expression.
@@ -61,7 +61,7 @@ class Validator:
             return found  # what follows reads elements of the right shape
         places = {issue.expression for issue in found}
         for issue in self._beyond(resource, kind, chosen, sound, usual):
-            if issue.expression not in places or issue.code not in ("required", "code-invalid"):
+            if issue.expression not in places or issue.code not in ("required", "code-invalid", "value"):
                 found.append(issue)
         if not sound and not any(issue.severity == "error" for issue in found):
             found += self._unexplained(resource, kind, () if base_only else usual)
@@ -114,7 +114,7 @@ class Validator:
                 yield from conformance.extension(value, known, kind, place, self.options, resource)
 
     def _sound(self, resource: dict[str, Any], kind: Type, profiles: tuple[Profile, ...]) -> bool:
-        checked = self._schema(kind.name) if profiles else self._base_schema(kind)
+        checked = self.schema(kind.name) if profiles else self._base_schema(kind)
         if not checked.is_valid(resource):
             return False
         if any(element.kind == "resource" and element.name != "contained" for element in kind.elements.values()):
@@ -125,7 +125,8 @@ class Validator:
                 return False
         return True
 
-    def _schema(self, name: str) -> Any:
+    def schema(self, name: str) -> Any:
+        """The compiled schema of a resource type, with the profile that all its resources meet."""
         if name not in self._schemas:
             kind = resource_type(name)
             assert kind is not None
@@ -135,7 +136,7 @@ class Validator:
 
     def _base_schema(self, kind: Type) -> Any:
         if not self.profiles.everywhere.get(kind.name):
-            return self._schema(kind.name)
+            return self.schema(kind.name)
         if kind.name not in self._base:
             self._base[kind.name] = jsonschema_rs.validator_for(schemas.schema(kind), pattern_options=LINEAR)
         return self._base[kind.name]
@@ -143,7 +144,7 @@ class Validator:
     def _unexplained(self, resource: dict[str, Any], kind: Type, profiles: tuple[Profile, ...]) -> Iterator[Issue]:
         """The schema refuses what the tables do not: it is refused, though not as well explained."""
         plain = _plain(resource)
-        checked = self._schema(kind.name) if profiles else self._base_schema(kind)
+        checked = self.schema(kind.name) if profiles else self._base_schema(kind)
         for error in checked.iter_errors(plain):
             place = kind.name + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.instance_path)
             yield Issue("structure", "not as the schema of the type has it; expected another value", place)
