@@ -77,7 +77,7 @@ def record(
             "expires": subject.expires,
         }
     if grant is not None:
-        general |= {"decision": grant.decision, "policy": grant.policy, "reasons": grant.reasons}
+        general |= {"decision": grant.decision, "policy": grant.policy, "reasons": grant.reasons, "decided": grant.at}
     entries = []
     for patient, shown in concerned.items():
         said = reasons.get(patient) if patient is not None else None

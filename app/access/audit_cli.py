@@ -12,10 +12,12 @@ from flask.cli import AppGroup
 
 from app.access import audit as records
 from app.access import exporting, verifying
+from app.access import replay as again
 from app.access.checkpoints import KEY_FILE, Checkpoints, Key
 from app.access.linker import Linker
 from app.access.verifying import Report
 from app.config import Settings
+from app.fhir.temporal import interval
 from app.storage import chain
 from app.storage.audit import ENVELOPE
 from app.storage.engine import Store
@@ -91,6 +93,30 @@ def _export(file: BinaryIO, trusted: Key | None) -> Report:
     if first.key.thumbprint != key.thumbprint:
         report.fault(f"the export names the key {first.key.thumbprint}; expected {key.thumbprint}")
     return report
+
+
+@audit.command("replay")
+@click.option("--since", metavar="INSTANT", help="Decisions from this instant on; all if not given.")
+@click.option("--json", "as_json", is_flag=True)
+def replay(since: str | None, as_json: bool) -> None:
+    """Make every recorded decision again from what was on file then; name those that come out differently."""
+    store, _ = _store()
+    try:
+        instant = interval(since, store.zone)[0] if since else 0
+    except ValueError as error:
+        raise click.UsageError("--since is not a date or time; expected one like 2026-03-10T10:00:00Z") from error
+    report = again.replay(store, current_app.extensions["services"].enforcement, instant)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        click.echo(
+            f"{report.decisions} decisions made again, {len(report.differences)} differ;"
+            f" {report.permissions} rest on the table of permissions alone"
+        )
+        for one in report.differences:
+            click.echo(one)
+    if report.differences:
+        raise SystemExit(1)
 
 
 @audit.command("export")
