@@ -57,7 +57,7 @@ def _answer(services: Services, tx: Tx, asked: Asked, options: dict[str, str]) -
     who, at = (_other(subject, options), _at(tx, options)) if privacy else (subject, tx.at)
     only = options.get("study", "").removeprefix("ImagingStudy/") or None
     found = explained(tx, services.enforcement, who, names, at, only)
-    if only is not None:
+    if only is not None or not privacy:  # "no study is on file" would tell that those withheld are
         found = [one for one in found if one.ref is not None]
     if not privacy:
         found = [one for one in found if one.effect != "DENY"]

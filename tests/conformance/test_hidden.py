@@ -57,6 +57,13 @@ def test_a_record_system_does_not_name_a_withheld_study_of_its_own_organisation(
     assert caller(app, "backend", "RXA").post("/ServiceRequest", order).status_code == 422
 
 
+def test_an_explanation_does_not_tell_no_study_from_a_withheld_one(steward: Caller, treating: Caller) -> None:
+    steward.put("/Consent/c1", consent())
+    hidden = treating.get("/ImagingStudy/$explain-access?patient=p1")
+    assert steward.delete("/ImagingStudy/s1").status_code == 204
+    assert told(treating.get("/ImagingStudy/$explain-access?patient=p1")) == told(hidden)
+
+
 def test_an_archive_names_the_studies_that_are_its_own(app: Flask, steward: Caller) -> None:
     archive = caller(app, "archive", "RXA", "system/*.cud")
     made = {name: value for name, value in report({"reference": "ImagingStudy/s1"}).items() if name != "id"}
