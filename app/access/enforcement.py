@@ -40,7 +40,7 @@ from app.policy.predicate import FALSE
 from app.policy.relationship import RULES
 from app.policy.rules import locating_is_reading
 from app.policy.switches import Switches
-from app.storage import audit
+from app.storage import audit, search
 from app.storage.engine import Tx
 from app.storage.resources import Stored
 
@@ -50,6 +50,11 @@ OF_REQUEST = frozenset(
 )
 
 MATCHING = Subject("registry", "registry", None)  # the registry itself, which asks for nobody
+
+# Types of which a search for studies may tell without asking who else is in the requester's care.
+ALONE = frozenset(
+    {"ImagingStudy", *(n for n, d in TYPES.items() if d.visibility in ("directory", "conformance", "endpoint"))}
+)
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
 
@@ -151,6 +156,11 @@ class Enforcement:
         if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
             seen = view(self.switches, subject, requester, information.Known(), None, tx.at)
             return self._grant(tx, subject, requester, seen)
+        few = search.narrowed(tx, query) if query and kinds <= ALONE else None
+        if few is not None:
+            known = information.of_patients(tx, few, sorted(requester.tree), requester.practitioner)
+            seen = view(self.switches, subject, requester, known, None, tx.at)
+            return self._grant(tx, subject, requester, seen, unnamed=True)
         population = Population(tuple(sorted(requester.tree)), requester.practitioner, RULES(self.switches), tx.at)
         known = information.of_population(tx, population, requester.groups, self.switches.opt_out_binds_origin)
         return self._grant(tx, subject, requester, view(self.switches, subject, requester, known, population, tx.at))
@@ -177,7 +187,8 @@ class Enforcement:
         if not any(one.related for one in seen.judged):
             raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
 
-    def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View) -> Grant:
+    def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View, *, unnamed: bool = False) -> Grant:
+        """`unnamed`: the request itself names no patient, so that only those are recorded of whom it was told."""
         at = tx.at
         shown = seen.studies()
         located = shown
@@ -196,7 +207,7 @@ class Enforcement:
         because = {
             seen.known.records[rid]: said for group, one in judged for said in (reasoned(one),) for rid in group.rids
         }
-        others = seen.population is not None
+        others = unnamed or seen.population is not None
         request = Request(requester, subject.purpose)
         due = tuple(
             one

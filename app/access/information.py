@@ -153,10 +153,11 @@ def of_population(tx: Tx, population: Population, teams: Iterable[str], own_boun
     if own_bound:
         own = _origin(tx, "s", population.orgs)
         related = related + " UNION SELECT a.grp FROM resource s JOIN person a ON a.patient = s.patient WHERE " + own
+    # From those in care to what is on file for them, never the other way round: they are few, and the region is not.
     special = (
-        "SELECT b.patient FROM person b WHERE b.grp IN ("
-        + related
-        + ") AND (b.flags <> 0 OR EXISTS (SELECT 1 FROM directive d WHERE d.patient = b.patient))"
+        "WITH held AS MATERIALIZED (" + related + ")"
+        " SELECT b.patient FROM held h JOIN person b ON b.grp = h.grp WHERE b.flags <> 0"
+        " UNION SELECT d.patient FROM held h JOIN person b ON b.grp = h.grp JOIN directive d ON d.patient = b.patient"
     )
     function = "strpos" if tx.postgresql else "instr"
     for team in sorted(teams):

@@ -80,6 +80,14 @@ class Builder:
         driving = clause is self.drive
         if (many := _many(param, clause)) is not None:
             return self._exists("token", row, param.key, lambda x: _one_of(self.tx, x, many), driving=driving)
+        if len(clause.values) > 1 and param.name in PATIENT_PARAMS.get(type_name, ()):
+            # A list of patients is one look-up, not one for each.
+            alike: dict[str | None, list[str]] = {}
+            for value in clause.values:
+                if isinstance(value, Reference) and value.id is not None and value.url is None:
+                    alike.setdefault(value.type, []).append(value.id)
+            if sum(map(len, alike.values())) == len(clause.values):
+                return any_of([self._named(type_name, param, kind, ids, row, driving) for kind, ids in alike.items()])
         return any_of([self._value(type_name, param, clause.modifier, value, row, driving) for value in clause.values])
 
     def _present(self, type_name: str, param: Param, row: str) -> Sql:
@@ -120,6 +128,8 @@ class Builder:
                 return self._exists("uid", row, param.key, lambda x: sql(f"{x}.value = ?", found), driving=driving)
             case Token() if is_identifier(param):
                 return self._exists("identifier", row, param.key, lambda x: _identifier(x, value), driving=driving)
+            case Token() if param.name == "status" and value.system is None and value.code:
+                return sql(f"{row}.status = ?", value.code)
             case Token():
                 return self._exists("token", row, param.key, lambda x: _token(x, value), driving=driving)
             case Typed():
@@ -153,20 +163,23 @@ class Builder:
                 param.key,
                 lambda x: sql(f"{x}.target = ? AND {x}.target_type = {EXTERNAL}", short(value.url or "")),
             )
-        types = [value.type] if value.type else list(param.targets)
+        return self._named(type_name, param, value.type, [value.id or ""], row, driving)
+
+    def _named(self, type_name: str, param: Param, kind: str | None, ids: list[str], row: str, driving: bool) -> Sql:
+        """The parameter refers to one of `ids`, of type `kind` or of any that it may refer to."""
+        types = [kind] if kind else list(param.targets)
         codes = [type_number(name) for name in types]
         if param.name in PATIENT_PARAMS.get(type_name, ()) and (PATIENT in codes or not codes):
+            one, which = self.tx.in_list("i.id", ids) if len(ids) > 1 else ("i.id = ?", ids[0])
             group = sql(
                 "SELECT b.patient FROM identity i JOIN person a ON a.patient = i.rid JOIN person b ON b.grp = a.grp"
-                " WHERE i.type = ? AND i.id = ?",
+                f" WHERE i.type = ? AND {one}",
                 PATIENT,
-                value.id,
+                which,
             )
-            pending = self._exists("reference", row, param.key, lambda x: _target(self.tx, x, codes, value.id))
+            pending = self._exists("reference", row, param.key, lambda x: _target(self.tx, x, codes, ids))
             return "(" + self.patient_in(group, row) + f" OR ({row}.patient = 0 AND " + pending + "))"
-        return self._exists(
-            "reference", row, param.key, lambda x: _target(self.tx, x, codes, value.id), driving=driving
-        )
+        return self._exists("reference", row, param.key, lambda x: _target(self.tx, x, codes, ids), driving=driving)
 
     def patient_in(self, query: Sql, row: str) -> Sql:
         """The row is about one of the patients that `query` finds, looked up once and before the rows."""
@@ -307,12 +320,13 @@ def _one_of(tx: Tx, x: str, tokens: list[Token]) -> Sql:
     return sql(f"{codes} AND {pairs}", code_param, pair_param)
 
 
-def _target(tx: Tx, x: str, codes: list[int], id: str | None) -> Sql:
-    """A reference to this id and one of the types; of any type where there are none."""
+def _target(tx: Tx, x: str, codes: list[int], ids: list[str]) -> Sql:
+    """A reference to one of these ids and one of the types; of any type where there are none."""
+    one, which = tx.in_list(f"{x}.target", ids) if len(ids) > 1 else (f"{x}.target = ?", ids[0])
     if not codes:
-        return sql(f"{x}.target = ? AND {x}.target_type <> {EXTERNAL}", id)
+        return sql(f"{one} AND {x}.target_type <> {EXTERNAL}", which)
     text, param = tx.in_list(f"{x}.target_type", codes)
-    return sql(f"{x}.target = ? AND {text}", id, param)
+    return sql(f"{one} AND {text}", which, param)
 
 
 def _contains(tx: Tx, x: str, text: str) -> Sql:

@@ -71,6 +71,16 @@ def when(type_name: str, extracted: index.Index) -> tuple[int | None, int | None
     return None, None
 
 
+FOREVER = 2**62
+
+
+def latest(low: int | None, high: int | None) -> int:
+    """Where [low, high) stands in the order newest first: by its end, an open one beyond all, none at all last."""
+    if high is None:
+        return -FOREVER - 1 if low is None else FOREVER
+    return high
+
+
 def write(tx: Tx, type_name: str, extracted: index.Index, patient: int, rid: int) -> None:
     """Queue every index row of one resource."""
     uids = UID_PARAMS.get(type_name, ())

@@ -100,6 +100,7 @@ class SQLite:
         self._connection = connection
         self._cursor = connection.cursor()
         self._group = group
+        self._writing = False
 
     def rows(self, sql: str, params: Sequence[Any]) -> list[Row]:
         return self._cursor.execute(sql, params).fetchall()  # type: ignore[no-any-return]
@@ -108,13 +109,23 @@ class SQLite:
         return self._cursor.execute(sql, params).rowcount  # type: ignore[no-any-return]
 
     def begin(self) -> None:
+        """Writers of one process take turns here: those who wait for each other in the database only poll."""
+        self._group.turn.acquire()
+        self._writing = True
         self._cursor.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         self._cursor.execute("COMMIT")
+        self._over()
 
     def rollback(self) -> None:
         self._connection.rollback()
+        self._over()
+
+    def _over(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._group.turn.release()
 
     def send(self, queue: Sequence[Queued]) -> None:
         for sql, rows in gathered(queue):
@@ -130,13 +141,13 @@ class Group:
 
     def __init__(self) -> None:
         self._waiting: deque[_Waiting] = deque()
-        self._turn = threading.Lock()
+        self.turn = threading.RLock()
 
     def write(self, link: SQLite, queue: Sequence[Queued]) -> None:
         """Make the writes durable. Whoever has the turn commits for all who wait for it."""
         mine = _Waiting(queue)
         self._waiting.append(mine)
-        with self._turn:
+        with self.turn:
             if not mine.done:
                 together = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 if not _committed(link, together):

@@ -15,11 +15,10 @@ import orjson
 from app.fhir.outcome import Fault
 from app.fhir.query import Query, Sort
 from app.storage.engine import Tx
-from app.storage.indexing import PATIENT_PARAMS, WHEN
+from app.storage.indexing import FOREVER, PATIENT_PARAMS, WHEN
 from app.storage.keys import param_number
 from app.storage.sql import Sql, all_of, any_of, sql
 
-FOREVER = 2**62
 KEY_BYTES = 240  # sealed and written into an address this stays below 512
 LAST = "\U0010ffff"
 
@@ -72,6 +71,8 @@ def _of(type_name: str, sort: Sort) -> list[Key]:
 def _of_date(type_name: str, sort: Sort, of_row: str) -> list[Key]:
     """A period counts by its beginning when ascending and by its end when descending; open ends lie beyond all."""
     column, open_end, pick = ("high", FOREVER, "max") if sort.descending else ("low", -FOREVER, "min")
+    if WHEN.get(type_name) == sort.param.name and sort.descending:
+        return [Key("r.latest", True)]
     if WHEN.get(type_name) == sort.param.name:
         there = "(r.low IS NOT NULL OR r.high IS NOT NULL)"
         value = f"COALESCE(r.{column}, {open_end})"

@@ -233,12 +233,15 @@ def _put(
     op = OP_CODES[method]
     code = TYPES[current.type].code
     low, high = facts.when
-    values = (version, updated, op, content, digest(resource), facts.owner, facts.status, low, high, facts.marks)
+    values = (
+        *(version, updated, op, content, digest(resource), facts.owner, facts.status),
+        *(low, high, facts.marks, indexing.latest(low, high)),
+    )
     if existing:
         _keep(tx, current)
         changed = tx.run(
             "UPDATE resource SET version = ?, updated = ?, deleted = FALSE, op = ?, content = ?, hash = ?, owner = ?,"
-            " status = ?, low = ?, high = ?, facts = ?, patient = ? WHERE patient = ? AND rid = ? AND version = ?",
+            " status = ?, low = ?, high = ?, facts = ?, latest = ?, patient = ? WHERE patient = ? AND rid = ? AND version = ?",
             *values,
             facts.patient,
             current.patient,
@@ -256,8 +259,8 @@ def _put(
             [(code, current.id, current.rid, facts.patient)],
         )
         tx.many(
-            "INSERT INTO resource (version, updated, op, content, hash, owner, status, low, high, facts, patient,"
-            " rid, type, id, deleted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO resource (version, updated, op, content, hash, owner, status, low, high, facts, latest, patient,"
+            " rid, type, id, deleted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*values, facts.patient, current.rid, code, current.id, False)],
         )
     indexing.write(tx, current.type, extracted, facts.patient, current.rid)
@@ -279,12 +282,14 @@ def _reindex(tx: Tx, rid: int) -> None:
     facts = projection.read(tx, resource, old.type, old.id, old.rid, old.owner, extracted)
     low, high = facts.when
     tx.run(
-        "UPDATE resource SET owner = ?, status = ?, low = ?, high = ?, facts = ?, patient = ? WHERE patient = ? AND rid = ?",
+        "UPDATE resource SET owner = ?, status = ?, low = ?, high = ?, facts = ?, latest = ?, patient = ?"
+        " WHERE patient = ? AND rid = ?",
         facts.owner,
         facts.status,
         low,
         high,
         facts.marks,
+        indexing.latest(low, high),
         facts.patient,
         old.patient,
         old.rid,

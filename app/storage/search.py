@@ -5,6 +5,7 @@ The grant's rule is a part of the WHERE of page, count and include. Paging is by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.fhir.query import Chain, Clause, Condition, Include, Query, Reference, Token, Typed
@@ -13,9 +14,9 @@ from app.policy.grant import Grant
 from app.policy.redaction import hides
 from app.storage.conditions import Builder, is_identifier
 from app.storage.engine import Tx
-from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS
-from app.storage.keys import param_number
-from app.storage.ordering import after, decode, encode, keys_of
+from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, bare_uid
+from app.storage.keys import code_hash, param_number, short
+from app.storage.ordering import Key, after, decode, encode, keys_of
 from app.storage.predicate import locatable, visible, within
 from app.storage.resources import COLUMNS, Stored, stored
 from app.storage.sql import TRUE, Sql, all_of, any_of, joined, sql
@@ -58,6 +59,8 @@ def run(tx: Tx, grant: Grant, query: Query) -> Page:
         statement = statement + " AND " + after(keys, decode(tx, keys, query.cursor))
     order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'}" for key in keys)
     statement = statement + sql(f" ORDER BY {order} LIMIT ?", query.count + 1)
+    if _only_endpoints(query):
+        return _with_endpoints(tx, grant, query, statement, keys, total)
     rows = tx.rows(statement.text, *statement.params)
     more = len(rows) > query.count
     rows = rows[: query.count]
@@ -65,6 +68,44 @@ def run(tx: Tx, grant: Grant, query: Query) -> Page:
     next_key = encode(rows[-1][10:]) if more else None
     included, truncated = _included(tx, grant, query, entries)
     return Page(entries, included, total, next_key, truncated)
+
+
+def _only_endpoints(query: Query) -> bool:
+    """Whether all that is to be included are the endpoints of the studies: by far the most usual search."""
+    if len(query.includes) != 1 or query.type != "ImagingStudy":
+        return False
+    one = query.includes[0]
+    return not one.reverse and one.source == query.type and one.param.name == "endpoint" and one.target is None
+
+
+_STORED = ("rid", "type", "id", "version", "updated", "deleted", "content", "patient", "owner")
+
+
+def _with_endpoints(tx: Tx, grant: Grant, query: Query, page: Sql, keys: Sequence[Key], total: int | None) -> Page:
+    """A page and the endpoints of its studies that may be located, in one statement.
+
+    The study has been decided already: its endpoint is the requester's to see, as far as the scopes reach.
+    """
+    names = [f"k{number}" for number, _ in enumerate(keys)]
+    order = ", ".join(f"{name} {'DESC' if key.descending else 'ASC'}" for name, key in zip(names, keys, strict=True))
+    of_page = ", ".join([*_STORED, "located", *names])
+    shown = within(tx, grant, "Endpoint", "t")
+    statement = (
+        f"WITH page ({of_page}) AS MATERIALIZED (" + page + f") SELECT 0 AS part, {of_page} FROM page UNION ALL"
+        f" SELECT 1, {COLUMNS.format('t')}, TRUE, {', '.join(['NULL'] * len(keys))} FROM (SELECT DISTINCT x.target_type,"
+        f" x.target FROM (SELECT patient, rid, located FROM page ORDER BY {order} LIMIT {query.count}) p"
+        " JOIN reference x ON x.patient = p.patient AND x.rid = p.rid"
+        f" WHERE p.located AND x.param = {param_number('ImagingStudy.endpoint')}) e"
+        " JOIN identity i ON i.type = e.target_type AND i.id = e.target"
+        " JOIN resource t ON t.patient = i.patient AND t.rid = i.rid"
+        f" WHERE t.type = {TYPES['Endpoint'].code} AND NOT t.deleted AND " + shown + f" ORDER BY part, {order}"
+    )
+    rows = tx.rows(statement.text, *statement.params)
+    found = [row[1:] for row in rows if row[0] == 0]
+    included = sorted((stored(row[1:11]) for row in rows if row[0] == 1), key=lambda one: one.rid)
+    next_key = encode(found[query.count - 1][10:]) if len(found) > query.count else None
+    entries = [stored(row) for row in found[: query.count]]
+    return Page(entries, included[:MOST_INCLUDED], total, next_key, len(included) > MOST_INCLUDED)
 
 
 def every(tx: Tx, grant: Grant, query: Query) -> Page:
@@ -96,6 +137,39 @@ def driving(query: Query) -> Condition | None:
         if all(isinstance(value, Reference) and value.id for value in condition.values):
             return condition
     return None
+
+
+MOST_NARROWED = 50
+
+
+def narrowed(tx: Tx, query: Query) -> tuple[int, ...] | None:
+    """The patients (rids) whom every match is about, where an exact identifier or UID makes them few; else None.
+
+    So a search that names no patient needs the facts of these alone, not of everyone in the requester's care.
+    """
+    condition = driving(query)
+    if not isinstance(condition, Clause) or not condition.values or condition.modifier is not None:
+        return None
+    uid = condition.param.name in UID_PARAMS.get(query.type, ())
+    if not uid and not is_identifier(condition.param):
+        return None
+    found: set[int] = set()
+    for value in condition.values:
+        if not isinstance(value, Token) or not value.code:
+            return None
+        key = sql("x.value = ?", code_hash(bare_uid(value.code)) if uid else short(value.code))
+        if value.system is not None and not uid:
+            key = key + sql(" AND x.system = ?", code_hash(value.system))
+        rows = tx.rows(
+            f"SELECT DISTINCT x.patient FROM {'uid' if uid else 'identifier'} x WHERE {key.text} AND x.param = ?"
+            f" LIMIT {MOST_NARROWED + 1}",
+            *key.params,
+            param_number(condition.param.key),
+        )
+        found.update(patient for (patient,) in rows)
+        if len(found) > MOST_NARROWED:
+            return None
+    return tuple(sorted(found))
 
 
 def _names_patient(type_name: str, condition: Condition) -> bool:

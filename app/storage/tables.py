@@ -68,7 +68,10 @@ resource = Table(
     Column("low", BigInteger),
     Column("high", BigInteger),
     Column("facts", Key),
+    Column("latest", BigInteger, nullable=False),  # the end of [low, high) as newest-first order wants it: see `latest`
     Index("resource_newest", "type", "updated", "rid"),
+    Index("resource_latest", "type", "latest", "rid"),
+    Index("resource_type", "type", "rid"),
     Index("resource_patient", "patient", "type", "updated"),
     Index("resource_rid", "rid"),
 )

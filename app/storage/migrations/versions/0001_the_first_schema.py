@@ -408,9 +408,12 @@ def upgrade() -> None:
         sa.Column("low", sa.BigInteger(), nullable=True),
         sa.Column("high", sa.BigInteger(), nullable=True),
         sa.Column("facts", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=True),
+        sa.Column("latest", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("patient", "rid"),
     )
     with op.batch_alter_table("resource", schema=None) as batch_op:
+        batch_op.create_index("resource_latest", ["type", "latest", "rid"], unique=False)
+        batch_op.create_index("resource_type", ["type", "rid"], unique=False)
         batch_op.create_index("resource_newest", ["type", "updated", "rid"], unique=False)
         batch_op.create_index("resource_patient", ["patient", "type", "updated"], unique=False)
         batch_op.create_index("resource_rid", ["rid"], unique=False)
@@ -578,6 +581,8 @@ def downgrade() -> None:
         batch_op.drop_index("resource_rid")
         batch_op.drop_index("resource_patient")
         batch_op.drop_index("resource_newest")
+        batch_op.drop_index("resource_latest")
+        batch_op.drop_index("resource_type")
 
     op.drop_table("resource")
     with op.batch_alter_table("relationship", schema=None) as batch_op:
