@@ -42,6 +42,7 @@ from app.policy.rules import locating_is_reading
 from app.policy.switches import Switches
 from app.storage import audit, search
 from app.storage.engine import Tx
+from app.storage.projection import ORGANISATIONS_WRITTEN
 from app.storage.resources import Stored
 
 # Reasons that rest on the request alone, so that telling them tells nothing of any patient.
@@ -74,7 +75,7 @@ class Enforcement:
         asked, found = tx.memory.get("requester", (None, None))
         if asked == subject:
             return found  # type: ignore[no-any-return]
-        known = self.organisations_of(tx)
+        known = self.organisations_of(tx, subject.epoch)
         key = subject.organisation
         tree = known.tree(key) if key else frozenset()
         groups, groups_until = information.NO_GROUPS
@@ -96,9 +97,11 @@ class Enforcement:
         tx.memory["requester"] = subject, found
         return found
 
-    def organisations_of(self, tx: Tx) -> information.Organisations:
-        """The organisations as they stand in this transaction."""
-        self.organisations = known = self.organisations.current(tx)
+    def organisations_of(self, tx: Tx, number: int | None = None) -> information.Organisations:
+        """The organisations as they stand in this transaction; `number` is their epoch where it has been read."""
+        known = self.organisations.current(tx, number)
+        if not tx.memory.get(ORGANISATIONS_WRITTEN):  # nobody else may see what has not been committed
+            self.organisations = known
         return known
 
     # Reading ------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from app.storage.keys import code_hash, fact_mark, param_number
 from app.storage.persons import DECEASED, INDETERMINATE, RESTRICTED
 from app.storage.predicate import condition as asked_of
 from app.storage.predicate import relationship_holds
-from app.storage.projection import REPORT_NAMES
+from app.storage.projection import ORGANISATIONS_WRITTEN, REPORT_NAMES
 from app.storage.sql import Sql, any_of, joined, sql
 
 PATIENT = TYPES["Patient"].code
@@ -337,10 +337,12 @@ class Organisations:
     entries: tuple[organisation.Entry, ...] = ()
     trees: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def current(self, tx: Tx) -> Organisations:
-        """These, if nothing has been written since, else the organisations read anew."""
-        row = tx.one("SELECT number FROM epoch WHERE name = 'organisation'")
-        number = int(row[0]) if row else 0
+    def current(self, tx: Tx, number: int | None = None) -> Organisations:
+        """These, if nothing has been written since, else the organisations read anew. `number` is their epoch where this
+        request has read it; it counts no more once this transaction has written an organisation."""
+        if number is None or tx.memory.get(ORGANISATIONS_WRITTEN):
+            row = tx.one("SELECT number FROM epoch WHERE name = 'organisation'")
+            number = int(row[0]) if row else 0
         if number == self.number:
             return self
         rows = tx.rows("SELECT key, parent, kinds, successor FROM organisation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Subject:
     tolerates: tuple[str, ...] = ()
     token: str | None = None
     address: str = ""
+    epoch: int | None = field(
+        default=None, compare=False
+    )  # the number of the organisations, as the token was asked after
     user: str | None = None
     family: str | None = None
 

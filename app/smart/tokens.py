@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -90,9 +90,8 @@ class Tokens:
         if subject is None or (subject.expires or 0) <= now:
             return None
         with self.store.begin(reads=True) as tx:
-            if not oauth.standing(tx, subject.client_id, (mark, *marks(subject))):
-                return None
-        return subject
+            epoch = oauth.standing(tx, subject.client_id, (mark, *marks(subject)))
+        return None if epoch is None else replace(subject, epoch=epoch)
 
     def _verified(self, token: str, mark: str) -> Subject | None:
         claims = self.keys.verify(token, TYP)

@@ -144,12 +144,14 @@ def unrevoked(tx: Tx, mark: str) -> bool:
     return tx.one("SELECT 1 FROM oauth_revoked WHERE token = ?", mark) is None
 
 
-def standing(tx: Tx, client: str, marks: Sequence[str]) -> bool:
-    """Whether the client is registered and not disabled, and none of the marks revoked."""
+def standing(tx: Tx, client: str, marks: Sequence[str]) -> int | None:
+    """None unless the client is registered and not disabled, and none of the marks revoked; else the number that the
+    organisations have now (the epoch), which everyone who asks in the client's name needs next."""
     text, param = tx.in_list("r.token", marks)
     row = tx.one(
-        f"SELECT c.disabled, EXISTS (SELECT 1 FROM oauth_revoked r WHERE {text}) FROM oauth_client c WHERE c.id = ?",
+        f"SELECT c.disabled, EXISTS (SELECT 1 FROM oauth_revoked r WHERE {text}),"
+        " (SELECT e.number FROM epoch e WHERE e.name = 'organisation') FROM oauth_client c WHERE c.id = ?",
         param,
         client,
     )
-    return row is not None and not row[0] and not row[1]
+    return None if row is None or row[0] or row[1] else int(row[2] or 0)

@@ -55,6 +55,8 @@ IDENTIFIED = ("Organization", "Practitioner", "Patient")
 
 RELATING = ("EpisodeOfCare", "Appointment", "CareTeam", "Group", "ServiceRequest")
 GROUPING = ("careteam", "group")  # kinds of relationship in which a requester has a place, whoever the patient is
+ORGANISATIONS_WRITTEN = "organisations written"
+
 STUDIES = ("ImagingStudy", "DiagnosticReport")
 
 # Rows of the reference table that serve no search: whom a Consent names, at any depth; and which studies any version of
@@ -199,10 +201,17 @@ def resolver(tx: Tx) -> Callable[[str], str | None]:
     return resolve
 
 
+def forget(tx: Tx) -> None:
+    """Find everything out anew, but for what this transaction has written."""
+    written = tx.memory.get(ORGANISATIONS_WRITTEN, False)
+    tx.memory.clear()
+    tx.memory[ORGANISATIONS_WRITTEN] = written
+
+
 def learn(tx: Tx, now: Stored) -> None:
     """Remember for this transaction what a resource stands for, as it has just been written or read."""
     if now.type == "Organization" or (now.type in IDENTIFIED and tx.memory.pop(IDENTIFIED, False)):
-        tx.memory.clear()  # more was found out through it than can be told
+        forget(tx)  # more was found out through it than can be told
         return
     if now.type in RELATING:
         tx.memory.pop("requester", None)  # whose teams may be others now
@@ -321,7 +330,7 @@ def _name(tx: Tx, now: Stored, names: Iterable[tuple[int, int, str]]) -> None:
 
 def remove(tx: Tx, gone: Stored) -> None:
     """Take away the rows that policy reads of a resource that was deleted, but for what decides who may learn of that."""
-    tx.memory.clear()
+    forget(tx)
     _clear(tx, gone.type, gone.patient, gone.rid)
     if gone.type == "DiagnosticReport":
         _name(tx, gone, set(_ever_named(tx, gone.rid)))
@@ -341,6 +350,7 @@ def _clear(tx: Tx, type_name: str, patient: int, rid: int) -> None:
 
 def bump(tx: Tx, name: str) -> None:
     """Make every cache that carries this epoch's number stale."""
+    tx.memory[ORGANISATIONS_WRITTEN] = True
     tx.many(
         "INSERT INTO epoch (name, number) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET number = epoch.number + 1",
         [(name,)],
