@@ -69,6 +69,7 @@ class Wire:
 
     def pipeline(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
         """Run statements whose results nobody needs, in one round trip once they are prepared; raises the first error."""
+        self._make_room()
         ready = [self._ready(sql, params) for sql, params in statements]
         self._pg.enter_pipeline_mode()
         try:
@@ -89,6 +90,7 @@ class Wire:
         if name is not None:
             self._prepared.move_to_end(key)
         elif key in self._seen:
+            self._make_room()
             name = self._prepare(key)
         else:
             self._seen[key] = None
@@ -99,13 +101,20 @@ class Wire:
 
     def _ready(self, sql: str, params: Sequence[Any]) -> tuple[bytes, Any, Any]:
         key, values, formats = _bound(sql, params)
-        return self._prepared.get(key) or self._prepare(key), values, formats
+        name = self._prepared.get(key)
+        if name is None:
+            return self._prepare(key), values, formats
+        self._prepared.move_to_end(key)
+        return name, values, formats
 
-    def _prepare(self, key: Key) -> bytes:
-        """A prepared statement's name. The one that was used least lately makes room."""
-        if len(self._prepared) >= MOST_PREPARED:
+    def _make_room(self) -> None:
+        """Those that were used least lately go; never between making ready and sending."""
+        while len(self._prepared) >= MOST_PREPARED:
             _, old = self._prepared.popitem(last=False)
             self._good(self._pg.exec_(b"DEALLOCATE " + old))
+
+    def _prepare(self, key: Key) -> bytes:
+        """A new prepared statement's name."""
         self._number += 1
         name = b"s%d" % self._number
         self._good(self._pg.prepare(name, key[0].encode(), key[1:]))

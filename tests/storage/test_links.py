@@ -166,6 +166,11 @@ def test_statements_beyond_those_that_are_kept_make_room_for_each_other(
             for number in range(6):
                 assert tx.rows(f"SELECT {number} + ?", 1) == [(number + 1,)]
         assert tx.rows("SELECT count(*) FROM pg_prepared_statements")[0][0] <= 3
+    for _ in range(3):
+        with postgres.begin() as tx:
+            for number in range(6):
+                tx.many(f"UPDATE match_key SET at = at + ? + {number}", [(1,)])
+            tx.many("UPDATE match_key SET at = at + ? + 0", [(1,)])
 
 
 def test_a_connection_that_was_lost_costs_one_request(postgres: Store) -> None:
