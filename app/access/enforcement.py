@@ -16,7 +16,7 @@ from app.access.narrowing import admits
 from app.access.reasoning import note, reasoned
 from app.access.scopes import authorize, ceiling
 from app.access.subject import Subject
-from app.access.view import NO_RELATIONSHIP, WRONG_PURPOSE, View, orders_by_what_is_shown, view
+from app.access.view import NO_RELATIONSHIP, OF_REQUEST, WRONG_PURPOSE, View, orders_by_what_is_shown, view
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
@@ -40,22 +40,12 @@ from app.policy.predicate import FALSE
 from app.policy.relationship import RULES
 from app.policy.rules import locating_is_reading
 from app.policy.switches import Switches
-from app.storage import audit, search
+from app.storage import audit
 from app.storage.engine import Tx
 from app.storage.projection import ORGANISATIONS_WRITTEN
 from app.storage.resources import Stored
 
-# Reasons that rest on the request alone, so that telling them tells nothing of any patient.
-OF_REQUEST = frozenset(
-    {"PURPOSE_MISSING", "PURPOSE_NOT_DIRECT_CARE", "PATIENT_CHANNEL_NOT_ENABLED", "ORGANISATION_MISSING"}
-)
-
 MATCHING = Subject("registry", "registry", None)  # the registry itself, which asks for nobody
-
-# Types of which a search for studies may tell without asking who else is in the requester's care.
-ALONE = frozenset(
-    {"ImagingStudy", *(n for n, d in TYPES.items() if d.visibility in ("directory", "conformance", "endpoint"))}
-)
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
 
@@ -159,7 +149,7 @@ class Enforcement:
         if all(TYPES[kind].visibility in ("directory", "conformance", "own", "privacy") for kind in kinds):
             seen = view(self.switches, subject, requester, information.Known(), None, tx.at)
             return self._grant(tx, subject, requester, seen)
-        few = search.narrowed(tx, query) if query and kinds <= ALONE else None
+        few = information.narrowed(tx, query) if query else None
         if few is not None:
             known = information.of_patients(tx, few, sorted(requester.tree), requester.practitioner)
             seen = view(self.switches, subject, requester, known, None, tx.at)
@@ -190,7 +180,7 @@ class Enforcement:
         if not any(one.related for one in seen.judged):
             raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
 
-    def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View, *, unnamed: bool = False) -> Grant:
+    def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View, unnamed: bool = False) -> Grant:
         """`unnamed`: the request itself names no patient, so that only those are recorded of whom it was told."""
         at = tx.at
         shown = seen.studies()
@@ -321,8 +311,7 @@ class Enforcement:
         )
 
     def for_matching(self, tx: Tx) -> Grant:
-        """What finding out whom an event concerns must read: every version. Never the grant of an answer: what is sent
-        is permitted to its receiver when it is sent."""
+        """What finding out whom an event concerns must read: every version. What is sent is permitted when it is sent."""
         return replace(self._everything(tx, MATCHING), reasons=("MATCHING",))
 
     # Writing ------------------------------------------------------------------------------------------------------
@@ -334,8 +323,7 @@ class Enforcement:
         asked, found = tx.memory.get(("writing", type_name), (None, None))
         if asked == subject:
             return found  # type: ignore[no-any-return]
-        grant = self._writing(tx, subject)
-        tx.memory["writing", type_name] = subject, grant
+        tx.memory["writing", type_name] = subject, (grant := self._writing(tx, subject))
         return grant
 
     def _writing(self, tx: Tx, subject: Subject) -> Grant:

@@ -14,13 +14,15 @@ from app.policy.directive import Directive
 from app.policy.grant import Population
 from app.policy.model import EmergencyGrant, Relationship
 from app.policy.predicate import Expr
+from app.storage.conditions import is_identifier
 from app.storage.engine import Tx
-from app.storage.indexing import PATIENT_PARAMS
-from app.storage.keys import code_hash, fact_mark, param_number
+from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, bare_uid
+from app.storage.keys import code_hash, fact_mark, param_number, short
 from app.storage.persons import DECEASED, INDETERMINATE, RESTRICTED
 from app.storage.predicate import condition as asked_of
 from app.storage.predicate import relationship_holds
 from app.storage.projection import ORGANISATIONS_WRITTEN, REPORT_NAMES
+from app.storage.search import driving
 from app.storage.sql import Sql, any_of, joined, sql
 
 PATIENT = TYPES["Patient"].code
@@ -107,6 +109,43 @@ def touched(query: Query) -> frozenset[str]:
         found.add(include.source)
         found.update([include.target] if include.target else include.param.targets)
     return frozenset(found & TYPES.keys())
+
+
+# Types of which a search for studies may tell without asking who else is in the requester's care.
+ALONE = frozenset(
+    {"ImagingStudy", *(n for n, d in TYPES.items() if d.visibility in ("directory", "conformance", "endpoint"))}
+)
+MOST_NARROWED = 50
+
+
+def narrowed(tx: Tx, query: Query) -> tuple[int, ...] | None:
+    """The patients (rids) whom every match is about, where an exact identifier or UID makes them few; else None.
+
+    So a search that names no patient needs the facts of these alone, not of everyone in the requester's care.
+    """
+    condition = driving(query) if touched(query) <= ALONE else None
+    if not isinstance(condition, Clause) or not condition.values or condition.modifier is not None:
+        return None
+    uid = condition.param.name in UID_PARAMS.get(query.type, ())
+    if not uid and not is_identifier(condition.param):
+        return None
+    found: set[int] = set()
+    for value in condition.values:
+        if not isinstance(value, Token) or not value.code:
+            return None
+        key = sql("x.value = ?", code_hash(bare_uid(value.code)) if uid else short(value.code))
+        if value.system is not None and not uid:
+            key = key + sql(" AND x.system = ?", code_hash(value.system))
+        rows = tx.rows(
+            f"SELECT DISTINCT x.patient FROM {'uid' if uid else 'identifier'} x WHERE {key.text} AND x.param = ?"
+            f" LIMIT {MOST_NARROWED + 1}",
+            *key.params,
+            param_number(condition.param.key),
+        )
+        found.update(patient for (patient,) in rows)
+        if len(found) > MOST_NARROWED:
+            return None
+    return tuple(sorted(found))
 
 
 def of_names(tx: Tx, names: Names, tree: Sequence[str], practitioner: str | None) -> Known:

@@ -15,6 +15,11 @@ from app.policy.model import Relationship, Request, Requester
 from app.policy.predicate import FALSE, Expr
 from app.policy.switches import Switches
 
+# Reasons that rest on the request alone, so that telling them tells nothing of any patient.
+OF_REQUEST = frozenset(
+    {"PURPOSE_MISSING", "PURPOSE_NOT_DIRECT_CARE", "PATIENT_CHANNEL_NOT_ENABLED", "ORGANISATION_MISSING"}
+)
+
 NO_RELATIONSHIP = (
     "no care relationship with this patient is recorded at your organisation; expected an active episode of care, a booked"
     " appointment, an MDT team or an urgent referral, or emergency access with its reason"

@@ -14,8 +14,8 @@ from app.policy.grant import Grant
 from app.policy.redaction import hides
 from app.storage.conditions import Builder, is_identifier
 from app.storage.engine import Tx
-from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, bare_uid
-from app.storage.keys import code_hash, param_number, short
+from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS
+from app.storage.keys import param_number
 from app.storage.ordering import Key, after, decode, encode, keys_of
 from app.storage.predicate import locatable, visible, within
 from app.storage.resources import COLUMNS, Stored, stored
@@ -137,39 +137,6 @@ def driving(query: Query) -> Condition | None:
         if all(isinstance(value, Reference) and value.id for value in condition.values):
             return condition
     return None
-
-
-MOST_NARROWED = 50
-
-
-def narrowed(tx: Tx, query: Query) -> tuple[int, ...] | None:
-    """The patients (rids) whom every match is about, where an exact identifier or UID makes them few; else None.
-
-    So a search that names no patient needs the facts of these alone, not of everyone in the requester's care.
-    """
-    condition = driving(query)
-    if not isinstance(condition, Clause) or not condition.values or condition.modifier is not None:
-        return None
-    uid = condition.param.name in UID_PARAMS.get(query.type, ())
-    if not uid and not is_identifier(condition.param):
-        return None
-    found: set[int] = set()
-    for value in condition.values:
-        if not isinstance(value, Token) or not value.code:
-            return None
-        key = sql("x.value = ?", code_hash(bare_uid(value.code)) if uid else short(value.code))
-        if value.system is not None and not uid:
-            key = key + sql(" AND x.system = ?", code_hash(value.system))
-        rows = tx.rows(
-            f"SELECT DISTINCT x.patient FROM {'uid' if uid else 'identifier'} x WHERE {key.text} AND x.param = ?"
-            f" LIMIT {MOST_NARROWED + 1}",
-            *key.params,
-            param_number(condition.param.key),
-        )
-        found.update(patient for (patient,) in rows)
-        if len(found) > MOST_NARROWED:
-            return None
-    return tuple(sorted(found))
 
 
 def _names_patient(type_name: str, condition: Condition) -> bool:
