@@ -2,7 +2,7 @@
 VENV := .venv
 DEBIAN := postgresql orthanc orthanc-dicomweb orthanc-python dcmtk chromium
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench validate clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
@@ -31,6 +31,9 @@ bench: $(VENV)/.develop ## the benchmarks, as in STUDIES=1000000 GROWTH=1 or PEE
 	@$(VENV)/bin/python -m benchmarks $(if $(STUDIES),--studies $(STUDIES)) $(if $(PATIENTS),--patients $(PATIENTS)) \
 	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(DBURL),--dburl $(DBURL)) $(if $(ONLY),--only "$(ONLY)") \
 	$(if $(GROWTH),--growth) $(if $(PEER),--peer $(PEER)) $(if $(JSON),--json $(JSON)) $(if $(README),--readme)
+
+validate: $(VENV)/.develop ## HL7's own Java validator on the profiles and on what the server gives out
+	$(VENV)/bin/python -m tests.support.official
 
 clean: ## remove what was installed and made here
 	rm -rf $(VENV) var

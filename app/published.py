@@ -30,7 +30,9 @@ def profiles() -> Profiles:
 @cache
 def validator(options: Options = Options()) -> Validator:
     """What every write is held against, with a region's choices. One for all that share them."""
-    return Validator(profiles(), options)
+    made = Validator(profiles(), options)
+    made.warm(made.profiles.everywhere)
+    return made
 
 
 def value_sets() -> Mapping[str, frozenset[tuple[str, str]]]:
