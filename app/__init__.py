@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 
 from app import cli, observability
 from app.access.enforcement import Enforcement
+from app.access.subject import Subject
 from app.archives import blueprint as archives
 from app.config import Settings
 from app.fhir.constraints import Options
@@ -17,12 +18,15 @@ from app.policy.switches import Switches, load
 from app.published import published, validator, value_sets
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
-from app.smart import known, launcher, pages
+from app.smart import cors, elsewhere, known, launcher, pages, trust
 from app.smart.discovery import smart_configuration
 from app.smart.flow import Flow
+from app.smart.issuers import Issuers
 from app.smart.keys import KeyStore
+from app.smart.pages import Login
 from app.smart.server import Server
 from app.smart.tokens import Tokens
+from app.smart.trust import Issuer
 from app.storage.engine import Store
 from app.web import landing, sample
 
@@ -30,7 +34,8 @@ __version__ = "0.1.0"
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application for a set of settings. Raises SwitchError where the region's file cannot be used."""
+    """The WSGI application for a set of settings. Raises SwitchError or SettingsError where a file that
+    they name cannot be used."""
     observability.configure(settings.log_level, settings.log_format)
     app = Flask(__name__, static_folder=None)
     switches = load(Path(settings.policy_file).read_text()) if settings.policy_file else Switches()
@@ -53,21 +58,36 @@ def create_app(settings: Settings) -> Flask:
     app.extensions |= {"services": services, "tokens": tokens}
     _sessions(app, settings, keys)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
-    app.register_blueprint(routes.blueprint(services, tokens.subject, smart_configuration))
+    issuers = Issuers(_trusted(settings), store)
+    app.extensions["issuers"] = issuers
+
+    def verify(token: str) -> Subject | None:
+        return tokens.subject(token) or issuers.subject(token)
+
+    app.register_blueprint(routes.blueprint(services, verify, smart_configuration))
     app.register_blueprint(smart.blueprint(services, server, tokens))
     flow = Flow(services)
-    app.register_blueprint(pages.blueprint(flow))
+    app.register_blueprint(pages.blueprint(flow, [Login(one.name, one.title) for one in issuers.trusted if one.login]))
+    app.register_blueprint(elsewhere.blueprint(flow, issuers))
     app.register_blueprint(known.blueprint(services))
-    app.register_blueprint(archives.blueprint(services, tokens.subject))
+    app.register_blueprint(archives.blueprint(services, verify))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))
         app.register_blueprint(sample.blueprint(services))
     app.register_blueprint(openapi.blueprint(settings))
+    cors.register(app, store)
     cli.register(app)
     _measure(app)
     return app
+
+
+def _trusted(settings: Settings) -> tuple[Issuer, ...]:
+    if not settings.issuers_file:
+        return ()
+    path = Path(settings.issuers_file)
+    return trust.load(path.read_text(), path.parent, plain_http=settings.demo)
 
 
 def _sessions(app: Flask, settings: Settings, keys: KeyStore) -> None:

@@ -115,7 +115,7 @@ def _patient(resource: dict[str, Any]) -> Patient:
     name = names[0].get("text") or " ".join([*names[0].get("given", ()), names[0].get("family", "")]).strip()
     numbers = [one.get("value", "") for one in resource.get("identifier", ()) if one.get("system") == NHS_NUMBER]
     number = str(numbers[0]) if numbers else ""
-    spaced = f"{number[:3]} {number[3:6]} {number[6:]}" if len(number) == 10 else number
+    spaced = f"{number[:3]}\u00a0{number[3:6]}\u00a0{number[6:]}" if len(number) == 10 else number
     return Patient(resource["id"], name or "Name not recorded", _day(resource.get("birthDate", "")), spaced)
 
 

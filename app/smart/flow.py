@@ -56,9 +56,9 @@ class Flow:
         mine, body = session.browser(), asked.dump()
         self.services.store.retry(lambda tx: _put(tx, handle, mine, body))
 
-    def under_way(self) -> tuple[str, Request, Client]:
+    def under_way(self, handle: str = "") -> tuple[str, Request, Client]:
         """The request that this browser is answering. Raises Gone."""
-        handle, mine = request.values.get("request", ""), session.browser()
+        handle, mine = handle or request.values.get("request", ""), session.browser()
         with self.services.store.begin(reads=True) as tx:
             found = authorizations.pending(tx, hashed(handle), mine)
             asked = Request.of(found[0]) if found else None
@@ -104,7 +104,7 @@ class Flow:
     def placed(self, person: Person, client: Client, asked: Request) -> Request:
         """The request with the context that needs no question. Raises Problem where this person may not answer it."""
         try:
-            return self.services.store.retry(lambda tx: _placed(tx, self.services, person, client, asked))
+            return self.services.store.retry(lambda tx: _placed(tx, person, client, asked))
         except Problem as problem:
             problem.redirect_uri, problem.state = asked.redirect_uri, asked.state
             raise
@@ -124,8 +124,8 @@ def _put(tx: Tx, handle: str, browser: str, body: str) -> None:
     authorizations.put_pending(tx, hashed(handle), browser, body, tx.at + PENDING_SECONDS * SECOND)
 
 
-def _placed(tx: Tx, services: Services, person: Person, client: Client, asked: Request) -> Request:
-    if not may_use(tx, services.enforcement, person, client):
+def _placed(tx: Tx, person: Person, client: Client, asked: Request) -> Request:
+    if not may_use(tx, person, client):
         raise Problem("access_denied", "the app is not registered for the organisation of the person")
     if asked.launch is not None and not asked.launched:
         asked = opened(tx, asked, person)

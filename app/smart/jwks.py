@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +62,21 @@ class Fetched:
             return _Known(known.keys, self.clock() - KEPT_SECONDS + AGAIN_SECONDS)
 
 
-def fetch(address: str, **options: Any) -> Any:
+def fetch(address: str, headers: Mapping[str, str] | None = None) -> Any:
     """The JSON at an address that was registered. Raises BadToken; follows no redirect."""
+    return _asked("GET", address, headers=headers)
+
+
+def post(address: str, form: Mapping[str, str], proof: tuple[str, str] | None = None) -> Any:
+    """The JSON that a form sent there is answered with; `proof` is a name and a secret. Raises BadToken."""
+    return _asked("POST", address, data=form, auth=proof)
+
+
+def _asked(method: str, address: str, **options: Any) -> Any:
     try:
-        with requests.get(address, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True, **options) as answer:
+        with requests.request(
+            method, address, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True, **options
+        ) as answer:
             if answer.status_code != 200:
                 raise BadToken("what is published there cannot be fetched")
             return _json(answer)

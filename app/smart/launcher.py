@@ -31,7 +31,7 @@ def blueprint(flow: Flow) -> Blueprint:
         """Those that can be launched by this person."""
         with store.begin(reads=True) as tx:
             known = [one for one in oauth.every(tx) if one.launch_url and not one.disabled]
-            return [one for one in known if may_use(tx, services.enforcement, person, one)]
+            return [one for one in known if may_use(tx, person, one)]
 
     @launcher.route("/launch", methods=["GET", "POST"])
     def launch() -> Response:

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from app.access.enforcement import Enforcement
 from app.access.subject import Subject
+from app.storage import people
 from app.storage.engine import Tx
 from app.storage.oauth import Client
 
@@ -61,8 +61,8 @@ class Person:
         }
         return {name: value for name, value in said.items() if value is not None}
 
-    def subject(self, client: Client, *scopes: str) -> Subject:
-        """Who asks when a page is filled for this person, on behalf of the client."""
+    def subject(self, client: Client, *scopes: str, expires: int | None = None) -> Subject:
+        """Who asks when this person does so through the client. `expires` in microseconds UTC."""
         return Subject(
             client_id=client.id,
             kind="app",
@@ -73,11 +73,12 @@ class Person:
             practitioner=self.practitioner if self.role != "patient" else None,
             patient=self.patient if self.role == "patient" else None,
             auth_time=self.auth_time * 1_000_000,
+            expires=expires,
             user=self.id,
         )
 
 
-def may_use(tx: Tx, enforcement: Enforcement, person: Person, client: Client) -> bool:
+def may_use(tx: Tx, person: Person, client: Client) -> bool:
     """Whether the client is registered for the person's organisation, or for one that it is a part of.
 
     A client of one trust never acts for another; one of the region serves the trusts of the region."""
@@ -85,5 +86,4 @@ def may_use(tx: Tx, enforcement: Enforcement, person: Person, client: Client) ->
         return person.patient is not None
     if person.organisation is None:
         return False
-    asker = enforcement.requester(tx, person.subject(client))
-    return client.organisation in {person.organisation, *asker.tree, *asker.ancestors}
+    return client.organisation == person.organisation or client.organisation in people.above(tx, person.organisation)

@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
 
 from app.storage import oauth
 from app.storage.engine import Tx
+from app.storage.keys import code_hash, param_number
 from app.storage.tables import Key, metadata
 
 oauth_user = Table(
@@ -138,3 +139,34 @@ def session(tx: Tx, id: str) -> str | None:
 
 def end_session(tx: Tx, id: str) -> None:
     tx.run("DELETE FROM oauth_session WHERE id = ?", id)
+
+
+# Who they are as resources ---------------------------------------------------------------------------------------
+
+
+def by_identifier(tx: Tx, type_name: str, system: str, value: str) -> str | None:
+    """The one resource of the type with that identifier, as a reference; None for none or several."""
+    rows = tx.rows(
+        "SELECT r.id FROM identifier x JOIN resource r ON r.patient = x.patient AND r.rid = x.rid"
+        " WHERE x.param = ? AND x.value = ? AND x.system = ? AND NOT r.deleted LIMIT 2",
+        param_number(f"{type_name}.identifier"),
+        value,
+        code_hash(system),
+    )
+    return f"{type_name}/{rows[0][0]}" if len(rows) == 1 else None
+
+
+def organisation_known(tx: Tx, key: str) -> bool:
+    return tx.one("SELECT 1 FROM organisation WHERE key = ?", key) is not None
+
+
+def above(tx: Tx, key: str) -> frozenset[str]:
+    """The organisations that it is a part of, up to the region. Unlike the policy's, these count a commissioning body:
+    nothing is opened by it."""
+    rows = tx.rows(
+        "WITH RECURSIVE up(key, depth) AS (SELECT parent, 1 FROM organisation WHERE key = ?"
+        " UNION SELECT o.parent, up.depth + 1 FROM organisation o JOIN up ON o.key = up.key WHERE up.depth < 16)"
+        " SELECT DISTINCT key FROM up WHERE key IS NOT NULL",
+        key,
+    )
+    return frozenset(found for (found,) in rows)

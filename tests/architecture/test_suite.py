@@ -63,7 +63,7 @@ def test_a_part_that_nobody_knows_cannot_be_required() -> None:
 def test_what_tests_may_require_is_what_make_test_installs() -> None:
     makefile = (ROOT / "Makefile").read_text()
     installed = makefile.split("DEBIAN :=")[1].splitlines()[0].split()
-    assert set(parts.PARTS) - {"npm"} == set(installed)
+    assert set(parts.PARTS) == set(installed)
 
 
 def test_every_test_file_says_what_it_is_about() -> None:

@@ -12,7 +12,7 @@ from flask import Flask
 from tests.support.minimal import MINIMAL
 from tests.support.region import Caller
 
-VALUES = {"id": "p1", "version": "1", "filename": "none.css"}
+VALUES = {"id": "p1", "version": "1", "filename": "none.css", "name": "nobody"}
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_a_person_logs_in_chooses_a_patient_allows_the_app_and_it_reads(region: 
     seen.sign_in()
     assert seen.page == "Which patient?" and "Willow Demo" in seen.answer.text
     seen.choose(patient="p1")
-    assert seen.page == "Allow App of B to do this?" and "999 000 0018" in seen.answer.text
+    assert seen.page == "Allow App of B to do this?" and "999\u00a0000\u00a00018" in seen.answer.text
     seen.allow()
     told = seen.returned()
     assert told == {"code": told["code"], "state": seen.state}
