@@ -98,6 +98,13 @@ def collect(tx: Tx, found: Held) -> bool:
     return False
 
 
+def client_of(tx: Tx, refresh_token: str) -> str | None:
+    """Whose the refresh token is, good or not."""
+    found = authorizations.refresh(tx, hashed(refresh_token))
+    family = authorizations.family(tx, found.family) if found else None
+    return family.client if family else None
+
+
 def renewed(tx: Tx, refresh_token: str, client: Client) -> Authorization | None:
     """What a refresh token stands for, if it is this client's and good; one that was used ends its family."""
     found = authorizations.refresh(tx, hashed(refresh_token))

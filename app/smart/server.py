@@ -170,11 +170,27 @@ class RefreshGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
 
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
+    def authenticate_token_endpoint_client(self) -> Registered:
+        """A public app need not say which it is (RFC 6749, section 6): the refresh token does, which is its alone."""
+        form, server = self.request.form, self.server
+        if "Authorization" in self.request.headers or {"client_id", "client_assertion", "client_secret"} & form.keys():
+            found: Registered = super().authenticate_token_endpoint_client()
+            return found
+        given = form.get("refresh_token", "")
+        with server.store.begin(reads=True) as tx:
+            name = approvals.client_of(tx, given)
+        client = server.query_client(name) if name else None
+        if client is None:
+            raise InvalidGrantError("the refresh token is not known, was used, or has ended")
+        if not client.check_endpoint_auth_method("none", "token"):
+            raise InvalidClientError("the client is to prove itself", status_code=401)
+        return client  # type: ignore[no-any-return]
+
     def validate_token_request(self) -> None:
-        client = _registered(self)
         given = self.request.form.get("refresh_token")
         if not given:
             raise InvalidRequestError("refresh_token is missing")
+        client = _registered(self)
         approved = self.server.store.retry(lambda tx: approvals.renewed(tx, given, client.client))
         if approved is None:
             raise InvalidGrantError("the refresh token is not known, was used, or has ended")

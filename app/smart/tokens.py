@@ -14,6 +14,7 @@ from typing import Any
 
 from app.access.subject import Subject
 from app.config import Settings
+from app.smart import jose
 from app.smart.keys import KeyStore
 from app.smart.person import Person
 from app.storage import authorizations, oauth, people
@@ -23,7 +24,6 @@ from app.storage.oauth import Client
 SECOND = 1_000_000
 BACKEND_SECONDS = 300
 MOST_SECONDS = 3600
-SKEW_SECONDS = 60
 LONGEST = 8192
 REMEMBERED = 10_000
 TYP = "at+jwt"
@@ -120,11 +120,12 @@ class Tokens:
         return subject
 
     def _good(self, claims: dict[str, Any]) -> bool:
-        now = self.store.clock() // SECOND
-        expires, issued = claims.get("exp"), claims.get("iat")
-        if not isinstance(expires, int) or not isinstance(issued, int):
+        now, issued = self.store.clock() // SECOND, claims.get("iat")
+        try:
+            expires = jose.current(claims, now, MOST_SECONDS, skew=0)
+        except jose.BadToken:
             return False
-        if expires <= now or issued > now + SKEW_SECONDS or expires - issued > MOST_SECONDS:
+        if not isinstance(claims["exp"], int) or not isinstance(issued, int) or expires - issued > MOST_SECONDS:
             return False
         return claims.get("iss") == self.settings.origin and claims.get("aud") == self.settings.base_url
 

@@ -120,7 +120,7 @@ def test_fhirclient_launches_by_itself_and_reads_the_patient_that_was_chosen(
     assert said == {
         "patient": "hazel",
         "encounter": None,
-        "user": f"{served.address}/fhir/Practitioner/dr-avocet",
+        "user": "Practitioner/dr-avocet",
         "scope": f"launch/patient {SCOPES}",
         "renewed": "hazel",
         "context": None,
@@ -144,7 +144,7 @@ def test_fhirclient_is_launched_from_a_record_with_patient_encounter_and_study(
     assert said == {
         "patient": "hazel",
         "encounter": "enc-1",
-        "user": f"{served.address}/fhir/Practitioner/dr-avocet",
+        "user": "Practitioner/dr-avocet",
         "scope": f"launch {SCOPES}",
         "renewed": "hazel",
         "context": [{"reference": "ImagingStudy/hazel-head"}],

@@ -89,7 +89,7 @@ def test_a_signed_assertion_gives_a_token_that_opens_what_it_may(app: Flask, bac
         ("without a jti", {"jti": None}),
     ],
 )
-def test_an_assertion_that_proves_nothing_is_refused(
+def test_attack_9_an_assertion_that_proves_nothing_is_refused(
     app: Flask, backend: Client, key: Any, what: str, changed: dict[str, Any]
 ) -> None:
     answer = ask(app, assertion(key, **changed))
@@ -97,14 +97,14 @@ def test_an_assertion_that_proves_nothing_is_refused(
     assert answer.json["error"] == "invalid_client"
 
 
-def test_an_assertion_serves_once(app: Flask, backend: Client, key: Any) -> None:
+def test_attack_9_an_assertion_serves_once(app: Flask, backend: Client, key: Any) -> None:
     signed = assertion(key)
     assert ask(app, signed).status_code == 200
     again = ask(app, signed)
     assert (again.status_code, again.json["error"]) == (401, "invalid_client")
 
 
-def test_another_clients_key_a_weak_algorithm_and_no_signature_prove_nothing(
+def test_attacks_2_3_and_9_another_clients_key_a_weak_algorithm_and_no_signature_prove_nothing(
     app: Flask, backend: Client, key: Any
 ) -> None:
     stranger = ECKey.generate_key("P-384", parameters={"kid": "one", "alg": "ES384"})
@@ -121,7 +121,7 @@ def test_another_clients_key_a_weak_algorithm_and_no_signature_prove_nothing(
 
 
 @pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1 --", "x" * 10_000, "unknown"])
-def test_a_kid_is_a_name_and_nothing_else(app: Flask, backend: Client, key: Any, kid: str) -> None:
+def test_attack_4_a_kid_is_a_name_and_nothing_else(app: Flask, backend: Client, key: Any, kid: str) -> None:
     assert ask(app, assertion(key, header={"kid": kid})).status_code == 401
 
 
@@ -174,7 +174,7 @@ def test_a_secret_is_a_proof_too_and_a_wrong_one_is_none(app: Flask) -> None:
     "path",
     ["/Patient/p1", "/ImagingStudy", "/ImagingStudy/s1", "/_history", "/Consent", "/AuditEvent", "/Organization/rxa"],
 )
-def test_nothing_is_open_without_a_token(app: Flask, path: str) -> None:
+def test_attack_1_nothing_is_open_without_a_token(app: Flask, path: str) -> None:
     settle(app)
     http = app.test_client()
     for headers in (
@@ -234,7 +234,9 @@ def minted(app: Flask, typ: str = "at+jwt", **changed: Any) -> str:
         ("an id token", {"typ": "id_token"}),
     ],
 )
-def test_a_token_that_is_not_quite_right_opens_nothing(app: Flask, what: str, changed: dict[str, Any]) -> None:
+def test_attacks_5_and_6_a_token_that_is_not_quite_right_opens_nothing(
+    app: Flask, what: str, changed: dict[str, Any]
+) -> None:
     settle(app)
     good = Caller(app.test_client(), minted(app))
     assert good.get("/ImagingStudy?patient=p1").status_code == 200
@@ -242,7 +244,7 @@ def test_a_token_that_is_not_quite_right_opens_nothing(app: Flask, what: str, ch
     assert answer.status_code == 401, what
 
 
-def test_a_token_signed_by_another_key_or_of_a_megabyte_opens_nothing(app: Flask) -> None:
+def test_attacks_2_and_7_a_token_signed_by_another_key_or_of_a_megabyte_opens_nothing(app: Flask) -> None:
     settle(app)
     stranger = ECKey.generate_key("P-384", parameters={"kid": "x"})
     forged = jwt.encode({"alg": "ES384", "kid": "x", "typ": "at+jwt"}, {"sub": "c"}, stranger, algorithms=["ES384"])
@@ -250,7 +252,7 @@ def test_a_token_signed_by_another_key_or_of_a_megabyte_opens_nothing(app: Flask
     assert Caller(app.test_client(), "x" * 1_000_000).get("/Patient/p1").status_code == 401
 
 
-def test_a_revoked_token_and_a_disabled_client_are_refused_at_the_next_request(app: Flask) -> None:
+def test_attack_8_a_revoked_token_and_a_disabled_client_are_refused_at_the_next_request(app: Flask) -> None:
     settle(app)
     own = caller(app)
     assert own.get("/ImagingStudy?patient=p1").status_code == 200

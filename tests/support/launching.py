@@ -141,7 +141,7 @@ class Visit:
         found = re.findall(r"<h1>(.*?)</h1>", self.answer.text)
         return html.unescape(found[0]) if found else ""
 
-    def exchange(self, code: str, **changed: Any) -> TestResponse:
+    def exchange(self, code: str | None, **changed: Any) -> TestResponse:
         """Collect tokens with a code; None leaves a parameter out."""
         form = {
             "grant_type": "authorization_code",
