@@ -34,7 +34,10 @@ def claimed_client(assertion: str) -> str | None:
 def verify(assertion: str, client: Client, audience: str, now: int) -> tuple[str, int]:
     """(jti, exp in seconds) of a good assertion. Raises BadAssertion."""
     try:
-        claims = jose.read(assertion, _keys(client, assertion), ALGORITHMS).claims
+        found = jose.read(assertion, _keys(client, assertion), ALGORITHMS)
+        if found.header.get("jku", client.jwks_url) != client.jwks_url:
+            raise jose.BadToken("jku is not where the client's keys are registered")
+        claims = found.claims
         expires = jose.current(claims, now, MOST_SECONDS, skew=0)
     except jose.BadToken as error:
         raise BadAssertion(f"the assertion proves nothing: {error}") from error

@@ -29,6 +29,40 @@ def fetch(app: Flask, token: str, path: str) -> int:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.requirement(
+    "SMART 48",
+    "SMART 49",
+    "SMART 53",
+    "SMART 56",
+    "SMART 57",
+    "SMART 59",
+    "SMART 73",
+    "SMART 74",
+    "SMART 75",
+    "SMART 76",
+    "SMART 78",
+    "SMART 81",
+    "SMART 83",
+    "SMART 84",
+    "SMART 85",
+    "SMART 86",
+    "SMART 87",
+    "SMART 88",
+    "SMART 144",
+    "SMART 149",
+    "SMART 164",
+    "SMART 167",
+    "SMART 168",
+    "SMART 169",
+    "SMART 170",
+    "SMART 173",
+    "SMART 353",
+    "SMART 354",
+    "SMART 355",
+    "SMART 359",
+    "SMART 363",
+    "SMART 365",
+)
 def test_a_person_logs_in_chooses_a_patient_allows_the_app_and_it_reads(region: Flask, method: str) -> None:
     seen = visit(region)
     seen.authorize(method, nonce="n-1")
@@ -55,6 +89,19 @@ def test_a_person_logs_in_chooses_a_patient_allows_the_app_and_it_reads(region: 
     assert Caller(region.test_client(), token).ids("/ImagingStudy") == ["s1"]
 
 
+@pytest.mark.requirement(
+    "SMART 80",
+    "SMART 198",
+    "SMART 200",
+    "SMART 203",
+    "SMART 205",
+    "SMART 206",
+    "SMART 207",
+    "SMART 209",
+    "SMART 210",
+    "SMART 214",
+    "SMART 358",
+)
 def test_the_id_token_says_who_it_is_and_is_signed_by_a_published_key(region: Flask) -> None:
     said = visit(region).tokens(nonce="n-1")
     keys = KeySet.import_key_set(region.test_client().get("/auth/jwks").json)
@@ -75,6 +122,7 @@ def test_the_id_token_says_who_it_is_and_is_signed_by_a_published_key(region: Fl
     assert region.test_client().get("/auth/userinfo").status_code == 401
 
 
+@pytest.mark.requirement("SMART 89")
 def test_without_openid_there_is_no_id_token_and_no_userinfo_and_without_offline_access_nothing_to_refresh(
     region: Flask,
 ) -> None:
@@ -85,6 +133,7 @@ def test_without_openid_there_is_no_id_token_and_no_userinfo_and_without_offline
     assert (answer.status_code, answer.json) == (403, {"error": "insufficient_scope"})
 
 
+@pytest.mark.requirement("SMART 54")
 def test_who_does_not_allow_it_sends_the_app_back_with_that_and_no_code(region: Flask) -> None:
     seen = visit(region)
     seen.authorize()
@@ -113,6 +162,7 @@ def test_who_is_logged_in_already_is_not_asked_again_unless_the_app_wants_it(reg
     assert fresh.returned()["error"] == "login_required"
 
 
+@pytest.mark.requirement("SMART 140", "SMART 368")
 def test_a_user_scope_needs_no_patient_and_reaches_whom_the_person_may_see(region: Flask) -> None:
     seen = visit(region, scope="user/ImagingStudy.rs")
     said = seen.tokens()
@@ -121,12 +171,14 @@ def test_a_user_scope_needs_no_patient_and_reaches_whom_the_person_may_see(regio
     assert fetch(region, said["access_token"], "/Patient/p1") == 403
 
 
+@pytest.mark.requirement("SMART 79", "SMART 145")
 def test_what_is_given_is_what_the_app_is_registered_for(region: Flask) -> None:
     register(region, replace(APP, scope="launch/patient patient/ImagingStudy.rs"))
     said = visit(region, scope="launch/patient openid patient/*.cruds user/*.rs").tokens()
     assert said["scope"] == "launch/patient patient/ImagingStudy.rs"
 
 
+@pytest.mark.requirement("SMART 154", "SMART 172", "SMART 177", "SMART 178", "SMART 179", "SMART 189")
 def test_a_study_in_context_is_chosen_among_those_that_may_be_seen(region: Flask) -> None:
     seen = visit(region, scope="launch/patient launch/imagingstudy patient/ImagingStudy.rs")
     seen.authorize()
@@ -169,6 +221,7 @@ def test_patients_are_found_by_name_and_by_nhs_number(region: Flask) -> None:
         assert page.status_code == 200 and ("Willow Demo" in page.text) is there, name
 
 
+@pytest.mark.requirement("SMART 165", "SMART 348")
 def test_someone_who_is_a_patient_opens_their_own_record_and_is_not_asked_which(region: Flask) -> None:
     own = replace(CLINICIAN, id="willow", role="patient", organisation=None, practitioner=None, patient="Patient/p1")
     register(region, own)
@@ -185,6 +238,7 @@ def test_someone_who_is_a_patient_opens_their_own_record_and_is_not_asked_which(
 
 
 @pytest.mark.parametrize("prove", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.requirement("SMART 356")
 def test_a_confidential_app_proves_itself_with_its_secret(region: Flask, prove: str) -> None:
     secret = generate_password_hash("s3cret")
     register(region, replace(APP, secret_hash=secret))
@@ -205,6 +259,19 @@ def test_a_confidential_app_proves_itself_with_its_secret(region: Flask, prove: 
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.requirement(
+    "SMART 101",
+    "SMART 104",
+    "SMART 109",
+    "SMART 110",
+    "SMART 111",
+    "SMART 112",
+    "SMART 113",
+    "SMART 114",
+    "SMART 115",
+    "SMART 116",
+    "SMART 118",
+)
 def test_a_refreshed_token_opens_the_same_and_may_be_narrower(region: Flask) -> None:
     seen = visit(region)
     first = seen.tokens()
@@ -218,6 +285,7 @@ def test_a_refreshed_token_opens_the_same_and_may_be_narrower(region: Flask) -> 
     assert fetch(region, third["access_token"], "/Patient/p1") == 200
 
 
+@pytest.mark.requirement("SMART 100", "SMART 366")
 def test_online_access_ends_with_the_session(region: Flask) -> None:
     seen = visit(region, scope="launch/patient online_access patient/*.rs")
     said = seen.tokens()
@@ -230,6 +298,32 @@ def test_online_access_ends_with_the_session(region: Flask) -> None:
     assert seen.refresh(renewed.json["refresh_token"]).json["error"] == "invalid_grant"
 
 
+@pytest.mark.requirement(
+    "SMART 30",
+    "SMART 126",
+    "SMART 285",
+    "SMART 286",
+    "SMART 287",
+    "SMART 288",
+    "SMART 289",
+    "SMART 346",
+    "SMART 350",
+    "SMART 372",
+    "SMART 373",
+    "SMART 378",
+    "SMART 381",
+    "SMART 382",
+    "SMART 383",
+    "SMART 384",
+    "SMART 385",
+    "SMART 386",
+    "SMART 389",
+    "SMART 391",
+    "SMART 392",
+    "SMART 393",
+    "SMART 394",
+    "SMART 439",
+)
 def test_what_the_server_says_it_can_do_names_addresses_that_are_there(region: Flask) -> None:
     http = region.test_client()
     said = http.get("/fhir/.well-known/smart-configuration").json

@@ -70,6 +70,7 @@ def opens(app: Flask, token: str) -> bool:
         "\u202ehttps://app.example/callback",
     ],
 )
+@pytest.mark.requirement("SMART 18")
 def test_attack_11_an_address_that_is_not_exactly_the_registered_one_is_gone_to_by_nobody(
     region: Flask, address: str | None
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_request_without_a_good_state_is_refused_and_the_state_is_not_repeated
         ({"code_challenge": "=" * 43}, "of other letters"),
     ],
 )
+@pytest.mark.requirement("SMART 14", "SMART 15")
 def test_attack_10_without_pkce_by_s256_nobody_is_asked_anything(
     region: Flask, changed: dict[str, str | None], what: str
 ) -> None:
@@ -172,6 +174,7 @@ def test_attack_10_without_pkce_by_s256_nobody_is_asked_anything(
 @pytest.mark.parametrize(
     "aud", [None, "", "https://elsewhere.example/fhir", "http://127.0.0.1:8080", AUD + "/x", AUD.upper(), "http://127.0.0.1:8081/fhir"]
 )  # fmt: skip
+@pytest.mark.requirement("SMART 96")
 def test_attack_12_a_request_meant_for_another_server_is_refused(region: Flask, aud: str | None) -> None:
     seen = visit(region)
     seen.authorize(aud=aud)
@@ -320,6 +323,7 @@ def test_what_an_app_calls_itself_is_text_on_the_page(region: Flask) -> None:
         ({"grant_type": "client_credentials", "scope": "system/*.rs"}, "invalid_client"),
     ],
 )
+@pytest.mark.requirement("SMART 31")
 def test_attacks_10_and_11_a_code_opens_nothing_with_anything_else_than_what_it_was_asked_with(
     region: Flask, changed: dict[str, str | None], name: str
 ) -> None:
@@ -339,6 +343,7 @@ def test_attack_11_a_code_presented_again_ends_what_it_gave(region: Flask) -> No
     assert seen.refresh(said["refresh_token"]).json["error"] == "invalid_grant"
 
 
+@pytest.mark.requirement("SMART 58")
 def test_attack_11_a_code_is_good_for_two_minutes(region: Flask) -> None:
     seen = visit(region)
     code = seen.code()
@@ -403,6 +408,7 @@ def test_attack_13_a_wider_scope_is_refused_and_the_token_is_not_spent(region: F
     assert seen.refresh(first["refresh_token"]).status_code == 200
 
 
+@pytest.mark.requirement("SMART 103")
 def test_attack_13_another_client_cannot_use_a_refresh_token(region: Flask) -> None:
     seen = visit(region)
     first = seen.tokens()
@@ -435,6 +441,22 @@ def test_attack_8_what_was_revoked_a_second_ago_opens_nothing(region: Flask) -> 
     assert seen.http.post("/auth/revoke", data={"token": "unknown", "client_id": "app-b"}).status_code == 200
 
 
+@pytest.mark.requirement(
+    "SMART 99",
+    "SMART 269",
+    "SMART 271",
+    "SMART 272",
+    "SMART 273",
+    "SMART 274",
+    "SMART 275",
+    "SMART 277",
+    "SMART 278",
+    "SMART 279",
+    "SMART 280",
+    "SMART 281",
+    "SMART 282",
+    "SMART 283",
+)
 def test_introspection_tells_a_client_of_context_and_person_and_of_what_is_not_good_exactly_that(region: Flask) -> None:
     seen = visit(region)
     said = seen.tokens()
@@ -493,6 +515,7 @@ def ehr(app: Flask, handle: str, username: str = "dr-b") -> Visit:
     return seen
 
 
+@pytest.mark.requirement("SMART 171", "SMART 349", "SMART 351", "SMART 352", "SMART 361", "SMART 362")
 def test_a_launch_from_a_record_opens_for_its_patient_encounter_and_study(region: Flask) -> None:
     seen = ehr(region, launched(region, APP, CLINICIAN, patient="p1", encounter="enc-1", imagingstudy="s1"))
     assert seen.page == "Allow App of B to do this?"

@@ -227,6 +227,7 @@ NOW = int(time.time())
         {"nbf": NOW + 600},
     ],
 )
+@pytest.mark.requirement("SMART 77", "SMART 91", "SMART 94", "SMART 265")
 def test_attack_6_expired_endless_or_not_valid_yet(app: Flask, keys: KeyStore, changed: dict[str, Any]) -> None:
     assert status(app, signed(keys, **changed)) == 401
 

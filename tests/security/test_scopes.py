@@ -108,6 +108,7 @@ def test_a_patient_scope_of_a_patient_nobody_knows_opens_nothing(app: Flask, ste
         "",
     ],
 )
+@pytest.mark.requirement("SMART 129")
 def test_attack_17_what_is_no_scope_grants_nothing(app: Flask, steward: Caller, text: str) -> None:
     assert scopes.parse(text) is None
     assert text == "" or scopes.faults(text)
@@ -141,6 +142,7 @@ def test_attack_17_a_scope_given_twice_counts_once(app: Flask, steward: Caller) 
         ("patient/ImagingStudy.rs", "patient/ImagingStudy.r patient/ImagingStudy.s", "patient/ImagingStudy.rs"),
     ],
 )
+@pytest.mark.requirement("SMART 127", "SMART 128", "SMART 369")
 def test_what_is_granted_is_what_was_both_asked_and_registered(asked: str, registered: str, given: str) -> None:
     assert scopes.within(asked, registered) == given
     assert scopes.covered(given, registered)
@@ -235,6 +237,7 @@ def test_attack_19_a_version_that_was_mr_is_not_shown_because_it_is_ct_now(app: 
     assert {(e["resource"]["id"], e["resource"]["meta"]["versionId"]) for e in feed} == {("s1", "1"), ("s2", "2")}
 
 
+@pytest.mark.requirement("SMART 370")
 def test_several_granular_scopes_add_up(app: Flask, steward: Caller) -> None:
     both = app_of_b(app, "patient/ImagingStudy.rs?modality=CT patient/ImagingStudy.rs?modality=MR")
     assert sorted(both.ids("/ImagingStudy")) == ["s1", "s2"]
@@ -248,6 +251,7 @@ def test_several_granular_scopes_add_up(app: Flask, steward: Caller) -> None:
 # 20 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("SMART 95", "SMART 243", "SMART 266")
 def test_attack_20_to_read_is_not_to_search_and_to_search_is_not_to_read(app: Flask, steward: Caller) -> None:
     reads, searches = app_of_b(app, "patient/ImagingStudy.r"), app_of_b(app, "patient/ImagingStudy.s")
     assert [reads.get(path).status_code for path in ("/ImagingStudy/s1", "/ImagingStudy/s1/_history/1")] == [200, 200]
@@ -315,6 +319,7 @@ def test_to_name_the_patient_of_a_search_needs_no_scope_for_patients_but_to_ask_
         "/EpisodeOfCare?patient=p2",
     ],
 )
+@pytest.mark.requirement("SMART 136", "SMART 367")
 def test_attack_21_with_one_patient_in_context_another_is_not_found_by_any_name(
     app: Flask, steward: Caller, path: str
 ) -> None:
@@ -352,6 +357,7 @@ def test_records_that_were_merged_are_one_patient_in_context(app: Flask, steward
 # 22 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("SMART 130")
 def test_attack_22_an_entry_of_a_bundle_goes_no_further_than_the_scopes(app: Flask, steward: Caller) -> None:
     granular = app_of_b(app, CT_ONLY)
     answer = granular.post(
@@ -381,6 +387,7 @@ def test_a_scope_narrows_what_is_written_too(app: Flask, steward: Caller) -> Non
 
 
 @pytest.mark.parametrize("scope", ["system/*.cruds", "user/*.cruds", "patient/*.cruds", "user/*.cruds system/*.cruds"])
+@pytest.mark.requirement("SMART 119", "SMART 245")
 def test_no_scope_opens_what_policy_refuses(app: Flask, steward: Caller, scope: str) -> None:
     stranger = caller(app, "app", "RXC", scope, role="clinician", practitioner="Practitioner/dr", patient="Patient/p1")
     assert stranger.get("/ImagingStudy/s1").status_code == 404

@@ -63,6 +63,25 @@ def ask(app: Flask, signed: str, scope: str | None = SCOPE, **more: str) -> Test
     return app.test_client().post("/auth/token", data=form | ({"scope": scope} if scope else {}))
 
 
+@pytest.mark.requirement(
+    "SMART 142",
+    "SMART 228",
+    "SMART 240",
+    "SMART 241",
+    "SMART 253",
+    "SMART 254",
+    "SMART 255",
+    "SMART 256",
+    "SMART 257",
+    "SMART 258",
+    "SMART 259",
+    "SMART 260",
+    "SMART 261",
+    "SMART 262",
+    "SMART 310",
+    "SMART 326",
+    "SMART 357",
+)
 def test_a_signed_assertion_gives_a_token_that_opens_what_it_may(app: Flask, backend: Client, key: Any) -> None:
     answer = ask(app, assertion(key))
     assert answer.status_code == 200, answer.text
@@ -89,6 +108,7 @@ def test_a_signed_assertion_gives_a_token_that_opens_what_it_may(app: Flask, bac
         ("without a jti", {"jti": None}),
     ],
 )
+@pytest.mark.requirement("SMART 249", "SMART 335", "SMART 337", "SMART 340")
 def test_attack_9_an_assertion_that_proves_nothing_is_refused(
     app: Flask, backend: Client, key: Any, what: str, changed: dict[str, Any]
 ) -> None:
@@ -97,6 +117,7 @@ def test_attack_9_an_assertion_that_proves_nothing_is_refused(
     assert answer.json["error"] == "invalid_client"
 
 
+@pytest.mark.requirement("SMART 336")
 def test_attack_9_an_assertion_serves_once(app: Flask, backend: Client, key: Any) -> None:
     signed = assertion(key)
     assert ask(app, signed).status_code == 200
@@ -138,6 +159,7 @@ def test_attack_4_a_kid_is_a_name_and_nothing_else(app: Flask, backend: Client, 
         ("everything", "invalid_scope"),
     ],
 )
+@pytest.mark.requirement("SMART 250", "SMART 251", "SMART 252")
 def test_no_token_goes_beyond_the_registration(
     app: Flask, backend: Client, key: Any, scope: str | None, error: str
 ) -> None:
@@ -293,6 +315,7 @@ def test_keys_are_for_their_owner_alone_and_rotation_keeps_what_was_signed_good(
     assert keys.verify(signed, "at+jwt") is None
 
 
+@pytest.mark.requirement("SMART 24", "SMART 297", "SMART 305", "SMART 316")
 def test_the_command_line_registers_a_client_and_mints_a_token_within_its_scope(
     app: Flask, tmp_path: Path, key: Any
 ) -> None:
