@@ -26,7 +26,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from flask import Flask, Response
 from flask import request as http
 
-from app.access import scopes
+from app.access import audit, scopes
 from app.smart import approvals
 from app.smart.clients import METHODS, Registered, by_assertion, finder
 from app.smart.tokens import BACKEND_SECONDS, Tokens
@@ -74,9 +74,18 @@ class Server(AuthorizationServer):  # type: ignore[misc]
             grant = self.get_token_grant(asked)
             grant.validate_token_request()
             answer: Response = self.handle_response(*grant.create_token_response())
+            self._recorded(asked, answer.status_code, asked.form["grant_type"])
         except OAuth2Error as error:
             answer = self.handle_error_response(asked, error)
+            self._recorded(asked, 400, error.error)
         return answer
+
+    def _recorded(self, asked: FormRequest, status: int, detail: str) -> None:
+        """A token given or refused stands in the audit; a client that is not registered is not named in it."""
+        said = asked.client.client.id if asked.client else asked.form.get("client_id", "")
+        client = self.query_client(said) if said else None
+        name = client.client.id if client else None
+        self.store.retry(lambda tx: audit.noted(tx, "login", status=status, client=name, detail=detail))
 
     def proved_client(self, endpoint: str, *, public: bool = False) -> Registered:
         """The client that a request to another endpoint is of. Raises OAuth2Error."""

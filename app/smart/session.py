@@ -14,6 +14,8 @@ from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.security import check_password_hash, generate_password_hash
 from wtforms import ValidationError
 
+from app.access import audit
+from app.access.subject import Subject
 from app.smart.person import Person
 from app.smart.tokens import SECOND, hashed
 from app.storage import people
@@ -49,9 +51,16 @@ def begin(store: Store, person: Person, carry: Callable[[Tx, str], None] = lambd
 
     def work(tx: Tx) -> None:
         people.begin_session(tx, hashed(name), person.id, person.dump(), tx.at + LIFE_SECONDS * SECOND)
+        audit.noted(tx, "login", status=200, subject=_acting(person), detail="signed in")
         carry(tx, mine)
 
     store.retry(work)
+
+
+def _acting(person: Person) -> Subject:
+    """Somebody who has logged in and does nothing through an app yet."""
+    practitioner = None if person.role == "patient" else person.practitioner
+    return Subject("sign-in", "user", person.organisation, person.role, practitioner=practitioner, user=person.id)
 
 
 def end(store: Store) -> None:
@@ -74,10 +83,15 @@ def by_password(store: Store, user: str, password: str) -> Person | None:
         found = people.find(tx, user) if 0 < len(user) <= 255 and "\0" not in user else None
         now = tx.at
     right = check_password_hash(found.password if found else nobodys(), password[:1024])
-    if found is None or found.disabled or found.locked > now:
-        return None
-    if not right:
-        store.retry(lambda tx: people.failed(tx, found.id, MOST_FAILURES, WAIT_SECONDS * SECOND))
+    if found is None or found.disabled or found.locked > now or not right:
+        known = found is not None and not found.disabled and found.locked <= now
+
+        def refuse(tx: Tx) -> None:
+            if known:
+                people.failed(tx, user, MOST_FAILURES, WAIT_SECONDS * SECOND)
+            audit.noted(tx, "login", status=401, detail="wrong name or password")
+
+        store.retry(refuse)
         return None
     if found.failures:
         store.retry(lambda tx: people.succeeded(tx, found.id))

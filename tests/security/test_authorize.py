@@ -657,3 +657,21 @@ def test_nothing_secret_is_kept_or_logged(region: Flask, capfd: pytest.CaptureFi
             )
         )
     assert [one for one in secret[:2] + secret[3:4] + secret[7:] if one in kept] == []
+
+
+def test_who_logs_in_and_which_app_gets_or_is_refused_tokens_stands_in_the_audit(region: Flask) -> None:
+    seen = visit(region)
+    seen.authorize()
+    seen.sign_in("dr-b", "wrong")
+    code = seen.code()
+    seen.exchange(code)
+    seen.exchange(code)
+    store = region.extensions["services"].store
+    with store.begin(reads=True) as tx:
+        rows = tx.rows("SELECT outcome, client, agent FROM audit WHERE subtype = 'login' ORDER BY seq")
+    assert rows == [
+        ("4", None, None),
+        ("0", "sign-in", "Practitioner/dr-b"),
+        ("0", "app-b", None),
+        ("4", "app-b", None),
+    ]
