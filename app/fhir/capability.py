@@ -17,6 +17,7 @@ from app.fhir.search_names import MAX_DEPTH as CHAIN
 from app.fhir.search_results import MAX_COUNT, MAX_SORT
 from app.fhir.search_values import MAX_TOTAL, MAX_VALUES
 from app.fhir.structure import DEEPEST
+from app.fhir.topics import TOPICS
 
 DATE = "2026-11-24"
 SOFTWARE = {"name": "Imaging registry", "version": "0.1.0"}
@@ -55,6 +56,11 @@ ALSO = (
 # The interactions of the table that the statement names by the same word.
 STATED = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 SMART_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+
+
+TOPIC_CANONICAL = (
+    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
+)
 
 
 def statement(base_url: str, limits: Mapping[str, int], *, strict: bool = True) -> dict[str, Any]:
@@ -135,6 +141,8 @@ def _resource(definition: ResourceType, strict: bool) -> dict[str, Any]:
         "conditionalDelete": "single" if "conditional-delete" in can else "not-supported",
         "referencePolicy": ["literal", "logical", *(("enforced",) if strict and "create" in can else ())],
     }
+    if definition.name == "Subscription":
+        found["extension"] = [{"url": TOPIC_CANONICAL, "valueCanonical": url} for url in TOPICS]
     if includes := list(definition.includes):
         found["searchInclude"] = includes
     if reverse := list(definition.rev_includes):

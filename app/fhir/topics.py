@@ -7,6 +7,7 @@ are held against this table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from app.fhir.registry import TYPES
 
@@ -98,3 +99,46 @@ def has_events(type_name: str) -> bool:
     """Whether changes of the type can be subscribed to."""
     row = TYPES[type_name]
     return row.visibility not in ("conformance", "own") and "create" in row.interactions
+
+
+R5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic."
+
+
+def as_basic(topic: Topic) -> dict[str, Any]:
+    """The topic as R4 carries an R5 SubscriptionTopic: a Basic with the extensions of the cross-version packages.
+
+    https://hl7.org/fhir/R5/versions.html#extensions
+    """
+
+    def said(name: str, kind: str, value: str) -> dict[str, Any]:
+        return {"url": name, f"value{kind}": value}
+
+    filters = [
+        {
+            "url": R5 + "canFilterBy",
+            "extension": [
+                said("resource", "Uri", topic.resource),
+                said("filterParameter", "String", name),
+                said("filterDefinition", "Uri", TYPES[topic.resource].params[name].definition),
+            ],
+        }
+        for name in topic.filters
+    ]
+    trigger = {
+        "url": R5 + "resourceTrigger",
+        "extension": [said("description", "Markdown", topic.says), said("resource", "Uri", topic.resource)],
+    }
+    return {
+        "resourceType": "Basic",
+        "id": topic.name,
+        "extension": [
+            said(R5 + "url", "Uri", topic.url),
+            said(R5 + "version", "String", "0.1.0"),
+            said(R5 + "title", "String", topic.title),
+            said(R5 + "status", "Code", "active"),
+            said(R5 + "description", "Markdown", f"An event happens when {topic.says}."),
+            trigger,
+            *filters,
+        ],
+        "code": {"coding": [{"system": "http://hl7.org/fhir/fhir-types", "code": "SubscriptionTopic"}]},
+    }

@@ -8,8 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from flask import Flask
+
+from app.fhir.topics import TOPICS
 from app.notifications.worker import Worker
 from tests.notifications.conftest import put, subscribe, subscribed, until
+from tests.support import topics
 from tests.support.receiver import Receiver
 from tests.support.region import STUDY_UID, Caller, consent, episode, study
 
@@ -141,3 +145,14 @@ def test_criteria_of_r4_send_the_resource_byput(
     (told,) = receiver.wait(1)
     assert (told.method, told.path) == ("PUT", "/notify/ImagingStudy/s2")
     assert told.json == engine.get("/ImagingStudy/s2").json
+
+
+def test_the_published_topics_are_those_of_the_table() -> None:
+    assert {path.name: path.read_text() for path in topics.FOLDER.glob("*.json")} == topics.written()
+
+
+def test_the_capability_statement_names_every_topic(app: Flask) -> None:
+    rest = app.test_client().get("/fhir/metadata").json["rest"][0]
+    stated = next(one for one in rest["resource"] if one["type"] == "Subscription")
+    named = [one["valueCanonical"] for one in stated["extension"] if "subscriptiontopic-canonical" in one["url"]]
+    assert named == list(TOPICS)
