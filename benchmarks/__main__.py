@@ -86,6 +86,10 @@ def main() -> int | str:
     if given.readme:
         published.publish(found)
     print(f"figures: {path}")
+    for patients, text in result.logs.items():
+        log = path.with_suffix(f".{patients}.log")
+        log.write_text(text)
+        print(f"the server's log: {log}")
     faults = [f"{row.figure}: {row.fault}" for row in result.rows if row.fault]
     return "\n".join(faults) or 0
 

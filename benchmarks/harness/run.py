@@ -24,6 +24,7 @@ from benchmarks.harness.yardstick import NAME, bare
 from tests.support import postgres
 
 SHOWN = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
+LOG_KEPT = 1_000_000  # characters
 GROWTH_MOST = 1.3  # p50 at the full size, as a multiple of p50 at the smallest
 
 
@@ -50,6 +51,7 @@ class Plan:
 class Result:
     rows: list[Row] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    logs: dict[int, str] = field(default_factory=dict)  # the end of each server's log, where there was a fault
 
 
 Say = Callable[[str], None]
@@ -98,6 +100,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Result:
         if plan.peer:
             result.rows += _against(stack, plan, folder, made, full, generator, result, say)
             result.facts["seconds"] = round(time.monotonic() - began, 1)
+            _keep_logs(result, running)
             return result
 
         yardstick = stack.enter_context(sites.bare(folder / "bare", plan.workers, plan.threads))
@@ -118,8 +121,15 @@ def run(plan: Plan, folder: Path, say: Say) -> Result:
         measure(FRESH)
         result.rows += _under_load(plan, running, yardstick.address, generator, say)
         measure(AFTER)
+        _keep_logs(result, running)
     result.facts["seconds"] = round(time.monotonic() - began, 1)
     return result
+
+
+def _keep_logs(result: Result, running: dict[int, Site]) -> None:
+    """Where an answer was wrong, what the server said of it is wanted when the folder has gone."""
+    if any(row.fault for row in result.rows):
+        result.logs = {patients: site.server.said()[-LOG_KEPT:] for patients, site in running.items()}
 
 
 def _settings(url: str) -> dict[str, str]:
