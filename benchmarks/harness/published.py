@@ -28,13 +28,14 @@ def publish(found: dict[str, Any], readme: Path = README) -> None:
 
 def _said(found: dict[str, Any]) -> list[str]:
     machine, plan, facts = found["machine"], found["plan"], found["facts"]
+    commit = f" on {found['commit']}" if found["commit"] else ""
     rows = [Row(**row) for row in found["rows"]]
     database = ", ".join(f"{name} {value}" for name, value in facts["database"].items())
     told = [
-        f"`{found['command']}` at {found['at']} on {found['commit']}, in {facts['seconds']:,.0f} s: {plan['studies']:,} studies"
+        f"`{found['command']}` at {found['at']}{commit}, in {facts['seconds']:,.0f} s: {plan['studies']:,} studies"
         f" of {plan['patients']:,} patients; {machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB;"
-        f" {plan['workers']} processes of {plan['threads']} threads; {database}. Before the run {machine['load_before']:.1f}"
-        " processes wanted a processor.",
+        f" {plan['workers']} processes of {plan['threads']} threads; {database}. Before the run {facts['load before']:.1f}"
+        " processes of others wanted a processor.",
         "",
         *lines([row for row in rows if row.figure != "profile"]),
     ]

@@ -69,7 +69,6 @@ def as_json(plan: Plan, result: Result) -> dict[str, Any]:
             "processor": _processor(),
             "system": platform.platform(),
             "python": platform.python_version(),
-            "load_before": os.getloadavg()[1],
         },
         "plan": {
             "patients": plan.patients,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import statistics
 import time
@@ -89,6 +90,7 @@ def databases(folder: Path, dburl: str) -> Iterator[Databases]:
 def run(plan: Plan, folder: Path, say: Say) -> Result:
     """Every figure that the plan wants. `folder` is empty, on a disk, and everything is gone from it afterwards."""
     result, began = Result(), time.monotonic()
+    result.facts["load before"] = round(os.getloadavg()[0], 1)
     with ExitStack() as stack:
         made = stack.enter_context(databases(folder, plan.dburl))
         running: dict[int, Site] = {}

@@ -231,7 +231,8 @@ def test_the_figures_last_measured_are_put_in_their_place_and_nothing_else_is_to
         "above\n<!-- made: figures -->\nold\n<!-- end -->\nbetween\n<!-- made: hapi -->\nold\n<!-- end -->\nbelow\n"
     )
     result = run.Result(
-        [table.judged(Row("read", "reading", rate=3.0), table.at_least(5))], {"database": {}, "seconds": 1.0}
+        [table.judged(Row("read", "reading", rate=3.0), table.at_least(5))],
+        {"database": {}, "seconds": 1.0, "load before": 0.0},
     )
     publish(report.as_json(Plan(7), result), readme)
     above, block, below = readme.read_text().partition("between")
