@@ -16,7 +16,7 @@ SAMPLE = 20_000  # resources whose rows are counted, so that a large database ne
 
 def sizes(tx: Tx) -> dict[str, int]:
     """Bytes of each table with its indexes."""
-    names = [table.name for table in tables.metadata.sorted_tables if table.name not in APART]
+    names = [f"{table.name}" for table in tables.metadata.sorted_tables if table.name not in APART]
     if tx.postgresql:
         return {name: int(tx.rows("SELECT pg_total_relation_size(CAST(? AS regclass))", name)[0][0]) for name in names}
     found = dict.fromkeys(names, 0)
