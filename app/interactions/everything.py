@@ -89,7 +89,8 @@ def _page(services: Services, tx: Tx, asked: Asked, id: str, options: dict[str, 
             following = orjson.dumps([place, key]).decode()
     links = [("self", url(address, applied))]
     if following is not None:
-        links.append(("next", url(address, [*applied, (CURSOR, seal(services, asked, scope, following))])))
+        sealed = seal(services, asked, scope, following, expires=grant.until)
+        links.append(("next", url(address, [*applied, (CURSOR, sealed)])))
     disclosed = [one for _, one in shown]
     audit.record(
         tx, asked.subject, grant, "operation", "Patient", status=200, disclosed=disclosed, detail="$everything",

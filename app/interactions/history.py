@@ -118,7 +118,7 @@ def _page(
     ]
     links = [("self", url(address, applied))]
     if page.next is not None:
-        sealed = seal(services, asked, scope, page.next, lasting="_since" in options)
+        sealed = seal(services, asked, scope, page.next, lasting="_since" in options, expires=grant.until)
         links.append(("next", url(address, [*applied, (CURSOR, sealed)])))
     audit.record(
         tx,

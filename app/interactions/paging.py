@@ -15,10 +15,15 @@ LIFE_SECONDS = 3600
 CURSOR = "_cursor"
 
 
-def seal(services: Services, asked: Asked, scope: str, key: str, *, lasting: bool = False) -> str:
-    """The opaque form of a page key. `scope` is what was asked, whatever the page. A `lasting` one may be kept: a feed
-    is read on where it was left, be it weeks ago."""
+def seal(
+    services: Services, asked: Asked, scope: str, key: str, *, lasting: bool = False, expires: int | None = None
+) -> str:
+    """The opaque form of a page key. `scope` is what was asked, whatever the page. A link is good no longer than the
+    decision it rests on (`expires`, in microseconds UTC). A `lasting` one may be kept: a feed is read on where it was
+    left, be it weeks ago."""
     until = 0 if lasting else services.store.clock() // 1_000_000 + LIFE_SECONDS
+    if until and expires is not None:
+        until = min(until, expires // 1_000_000)
     return services.seal(orjson.dumps([_bound(asked, scope), until, key]))
 
 

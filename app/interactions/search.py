@@ -95,7 +95,7 @@ def _bundle(
     services: Services, asked: Asked, grant: Grant, query: Query, page: Page, compartment: tuple[str, str] | None
 ) -> bytes:
     base = services.settings.base_url
-    links = _links(services, asked, query, compartment, page.next)
+    links = _links(services, asked, query, compartment, page.next, grant.until)
     hits = [(f"{base}/{one.ref}", _shown(query, content(grant, one)), "match") for one in page.entries]
     hits += [(f"{base}/{one.ref}", content(grant, one), "include") for one in page.included]
     return bundle.searchset(
@@ -104,12 +104,17 @@ def _bundle(
 
 
 def _links(
-    services: Services, asked: Asked, query: Query, compartment: tuple[str, str] | None, next: str | None
+    services: Services,
+    asked: Asked,
+    query: Query,
+    compartment: tuple[str, str] | None,
+    next: str | None,
+    expires: int | None = None,
 ) -> list[tuple[str, str]]:
     address = _address(services, query.type, compartment)
     links = [("self", url(address, query.applied))]
     if next is not None:
-        sealed = seal(services, asked, _scope(query, compartment), next)
+        sealed = seal(services, asked, _scope(query, compartment), next, expires=expires)
         links.append(("next", url(address, [*query.applied, (CURSOR, sealed)])))
     return links
 

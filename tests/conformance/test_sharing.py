@@ -73,6 +73,23 @@ def test_totals_and_pages_count_only_what_may_be_seen(steward: Caller, treating:
     assert sorted(seen) == ["s1", "x1", "x3", "x5"]
 
 
+def test_a_page_link_is_good_no_longer_than_the_decision_it_rests_on(
+    app: Flask, steward: Caller, treating: Caller
+) -> None:
+    for n in range(3):
+        steward.put(f"/ImagingStudy/x{n}", study(f"x{n}", f"{STUDY_UID}.{n + 10}"))
+    store = app.extensions["services"].store
+    now = store.clock()
+    store.clock = lambda: now
+    page = treating.get("/ImagingStudy?patient=p1&_count=2").json
+    following = next(link["url"] for link in page["link"] if link["relation"] == "next").split("/fhir")[1]
+    store.clock = lambda: now + 890_000_000
+    assert treating.get(following).status_code == 200
+    store.clock = lambda: now + 902_000_000
+    late = treating.get(following)
+    assert (late.status_code, late.json["issue"][0]["expression"]) == (400, ["_cursor"])
+
+
 def test_the_trust_that_made_the_study_sees_it_without_a_relationship(app: Flask, steward: Caller) -> None:
     origin = caller(app, "backend", "RXA")
     assert origin.ids("/ImagingStudy?patient=p1") == ["s1"]
