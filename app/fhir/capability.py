@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.fhir.lossless import MAX_DEPTH
+from app.fhir.negotiation import JSON_PATCH, MERGE_PATCH
 from app.fhir.operations import OPERATIONS, Operation
 from app.fhir.patch import MOST_OPERATIONS
 from app.fhir.registry import TYPES, ResourceType, modifiers
@@ -49,7 +50,8 @@ ALSO = (
     "Searches are strict: what is not known is refused with 400 that names it, unless Prefer: handling=lenient drops it."
     " Result parameters on every type: _count, _sort, _total, _summary, _elements, _include, _revinclude, :iterate."
     " History takes _since and _count; with _since it is a feed in the order of commits."
-    " Conditional patch is supported like conditional update. Idempotency-Key on POST gives the first answer again for 24"
+    " Conditional patch is supported like conditional update; a create may have its criteria in its address as in"
+    " If-None-Exist. Idempotency-Key on POST gives the first answer again for 24"
     " hours; another request under the same key is refused with 422."
 )
 
@@ -78,7 +80,7 @@ def statement(base_url: str, limits: Mapping[str, int], *, strict: bool = True) 
         "implementation": {"description": "Registry of imaging studies shared between hospitals", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["json", "xml", "application/fhir+json", "application/fhir+xml"],
-        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
+        "patchFormat": [JSON_PATCH, MERGE_PATCH, "application/fhir+json", "application/fhir+xml"],
         "rest": [
             {
                 "mode": "server",

@@ -17,6 +17,7 @@ from app.fhir.temporal import SECOND
 JSON, XML = "json", "xml"
 CONTENT_TYPES = {JSON: "application/fhir+json; charset=utf-8", XML: "application/fhir+xml; charset=utf-8"}
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 
 # Every name of the two formats, the ones preferred first.
@@ -90,13 +91,15 @@ def request_format(content_type: str | None) -> str:
 
 
 def patch_format(content_type: str | None) -> str:
-    """`json-patch`, or the format of a FHIRPath patch: `json` or `xml`. Raises Fault media-type."""
+    """`json-patch`, `merge-patch`, the format of a FHIRPath patch (`json` or `xml`), or `either` of merge-patch and
+    FHIRPath for plain JSON, which fhirpy sends. Raises Fault media-type."""
     name, parameters = _media(content_type or "")
-    if name == JSON_PATCH:
+    if name in (JSON_PATCH, MERGE_PATCH, "application/json"):
         _check_parameters(parameters)
-        return "json-patch"
+        return {JSON_PATCH: "json-patch", MERGE_PATCH: "merge-patch"}.get(name, "either")
     if name not in _MEDIA_TYPES:
-        raise Fault("media-type", f"no patch in this Content-Type; {_EXPECTED} with Parameters, or {JSON_PATCH}")
+        known = f"{_EXPECTED} with Parameters, {JSON_PATCH} or {MERGE_PATCH}"
+        raise Fault("media-type", f"no patch in this Content-Type; {known}")
     return request_format(content_type)
 
 

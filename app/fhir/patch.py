@@ -1,4 +1,4 @@
-"""JSON Patch of a resource: https://hl7.org/fhir/R4/http.html#patch and RFC 6902."""
+"""JSON Patch and JSON Merge Patch of a resource: https://hl7.org/fhir/R4/http.html#patch, RFC 6902 and RFC 7396."""
 
 from __future__ import annotations
 
@@ -35,3 +35,21 @@ def json_patch(resource: dict[str, Any], operations: Any) -> dict[str, Any]:
             text = "the path leads nowhere in the resource; expected one that is there"
             raise Fault("unprocessable", text, f"[{number}]") from None
     return changed  # type: ignore[no-any-return]
+
+
+def merge_patch(resource: dict[str, Any], changes: Any) -> dict[str, Any]:
+    """The resource with each element that `changes` names replaced, and that which it says is null removed; the given
+    one stays as it is. A list is replaced whole. Raises Fault "invalid" for what is no object."""
+    if not isinstance(changes, dict):
+        raise Fault("invalid", "not a JSON Merge Patch; expected an object of elements")
+    return _merged(resource, changes)
+
+
+def _merged(before: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    after = dict(before) if isinstance(before, dict) else {}
+    for name, change in changes.items():
+        if change is None:
+            after.pop(name, None)
+        else:
+            after[name] = _merged(after.get(name), change) if isinstance(change, dict) else change
+    return after

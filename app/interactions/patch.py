@@ -1,4 +1,4 @@
-"""patch: https://hl7.org/fhir/R4/http.html#patch. JSON Patch and FHIRPath Patch, by id or by condition."""
+"""patch: https://hl7.org/fhir/R4/http.html#patch. JSON Patch, JSON Merge Patch and FHIRPath Patch, by id or by condition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from app.fhir.fhirpath_patch import fhirpath_patch
 from app.fhir.outcome import Fault
-from app.fhir.patch import json_patch
+from app.fhir.patch import json_patch, merge_patch
 from app.fhir.resource import load
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
@@ -17,7 +17,8 @@ from app.storage import resources
 from app.storage.engine import Tx
 from app.storage.resources import Stored
 
-Patch = tuple[str, Any]  # ("json", operations) or ("fhirpath", Parameters)
+Patch = tuple[str, Any]  # a key of APPLY, and what it takes
+APPLY = {"json": json_patch, "merge": merge_patch, "fhirpath": fhirpath_patch}
 
 
 def patch(services: Services, asked: Asked, type_name: str, id: str, change: Patch) -> Answer:
@@ -76,7 +77,7 @@ def _patch(
     check_version(asked, found)
     kind, content = change
     resource = load(found.content)
-    changed = json_patch(resource, content) if kind == "json" else fhirpath_patch(resource, content)
+    changed = APPLY[kind](resource, content)
     if not isinstance(changed, dict) or changed.get("id") != found.id or changed.get("resourceType") != type_name:
         raise Fault("unprocessable", "the patch changes the id or the type; expected them to stay")
     warnings = prepared(services, tx, asked, "patch", changed, type_name, here)

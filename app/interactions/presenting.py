@@ -47,8 +47,13 @@ def versioned(services: Services, status: int, body: bytes | None, stored: Store
         "Last-Modified": negotiation.format_http_date(stored.updated),
     }
     if location:
-        headers["Location"] = f"{services.settings.base_url}/{stored.versioned}"
+        headers["Location"] = address(services, stored)
     return Answer(status, body, headers)
+
+
+def address(services: Services, stored: Stored) -> str:
+    """Where one version is read."""
+    return f"{services.settings.base_url}/{stored.versioned}"
 
 
 def outcome(text: str, severity: str = "information", code: str = "informational") -> bytes:

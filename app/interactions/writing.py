@@ -20,7 +20,7 @@ from app.fhir.resource import conditional_reference, dump, references
 from app.fhir.search import SHAPING, parse
 from app.fhir.tolerance import amend
 from app.interactions import Answer, Asked, Services, endpoint_hosts, subscribing
-from app.interactions.presenting import versioned
+from app.interactions.presenting import address, versioned
 from app.policy.grant import Grant
 from app.storage import resources, search
 from app.storage.engine import Tx
@@ -137,8 +137,14 @@ def found_by(
 
 
 def criteria_of(services: Services, tx: Tx, type_name: str, criteria: str) -> Query:
-    """The criteria of a conditional write as a search for two at most. Raises Fault "invalid"."""
-    pairs = parse_qsl(criteria.lstrip("?"), keep_blank_values=True)
+    """The criteria of a conditional write as a search for two at most. Raises Fault "invalid".
+
+    If-None-Exist holds a query; HAPI's client puts the type's address before it.
+    """
+    address, mark, after = criteria.partition("?")
+    if mark and address in ("", type_name, f"{services.settings.base_url}/{type_name}"):
+        criteria = after
+    pairs = parse_qsl(criteria, keep_blank_values=True)
     if not pairs or any(name.partition(":")[0] in SHAPING for name, _ in pairs):
         raise Fault(
             "invalid", "the criteria of a conditional write are empty or shape the result; expected search parameters"
@@ -212,7 +218,9 @@ def written(
         said = warnings or [Issue("informational", "the resource was stored", severity="information")]
         body = dump(operation_outcome(said))
     answer = versioned(services, status, body, stored, location=status == 201)
-    return replace(answer, headers={**answer.headers, **headers}) if headers else answer
+    if status == 200:  # clients learn the new version's address from it, as from Location
+        headers = {"Content-Location": address(services, stored), **headers}
+    return replace(answer, headers={**answer.headers, **headers})
 
 
 def check_version(asked: Asked, stored: Stored | None) -> None:

@@ -34,6 +34,16 @@ def asked(request: Request, subject: Subject) -> Asked:
     )
 
 
+def conditional(asked: Asked, pairs: Sequence[tuple[str, str]], criteria: str) -> Asked:
+    """A create whose address has criteria, as fhirpy sends it, is conditional: never are they passed over."""
+    if all(name in ("_format", "_pretty") for name, _ in pairs):
+        return asked
+    if asked.if_none_exist is not None:
+        raise Fault("invalid", "criteria in the address and in If-None-Exist; expected one of them", "If-None-Exist")
+    kept = [one for one in criteria.split("&") if one.partition("=")[0] not in ("_format", "_pretty")]
+    return replace(asked, if_none_exist="&".join(kept))
+
+
 def request_id(request: Request) -> str:
     """The request's own id, or a new one where it has none that can be echoed."""
     given = request.headers.get("X-Request-Id", "")
@@ -71,12 +81,18 @@ def parameters(request: Request, pairs: Sequence[tuple[str, str]], most: int) ->
 
 
 def patch(request: Request, most: int) -> tuple[str, Any]:
-    """("json", operations) or ("fhirpath", Parameters)."""
+    """("json", operations), ("merge", elements) or ("fhirpath", Parameters)."""
     kind = negotiation.patch_format(request.content_type)
     content = body(request, most)
     if kind == "json-patch":
         return "json", lossless.load(content, most)
-    return "fhirpath", xml.from_xml(content) if kind == negotiation.XML else parse(content, most)
+    if kind == negotiation.XML:
+        return "fhirpath", xml.from_xml(content)
+    if kind == negotiation.JSON:
+        return "fhirpath", parse(content, most)
+    changes = lossless.load(content, most)
+    is_parameters = isinstance(changes, dict) and changes.get("resourceType") == "Parameters"
+    return ("fhirpath" if is_parameters and kind == "either" else "merge"), changes
 
 
 def respond(request: Request, answer: Answer) -> Response:

@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 
 from app.config import Settings
 from app.fhir.capability import SOFTWARE
-from app.fhir.negotiation import FORM, JSON_PATCH
+from app.fhir.negotiation import FORM, JSON_PATCH, MERGE_PATCH
 from app.fhir.operations import OPERATIONS
 from app.fhir.registry import TYPES, ResourceType, modifiers
 from app.fhir.resource import dump
@@ -56,8 +56,8 @@ _STATUSES: dict[str, tuple[int, ...]] = {
     "history-instance": (200, 404),
 }
 _BODIES: dict[str, tuple[str, ...]] = {
-    "patch": (JSON_PATCH, FHIR_JSON, FHIR_XML),
-    "conditional-patch": (JSON_PATCH, FHIR_JSON, FHIR_XML),
+    "patch": (JSON_PATCH, MERGE_PATCH, FHIR_JSON, FHIR_XML),
+    "conditional-patch": (JSON_PATCH, MERGE_PATCH, FHIR_JSON, FHIR_XML),
 }
 _WRITING = frozenset(("create", "update", "conditional-update", "transaction"))
 _HEADERS = {
@@ -220,7 +220,7 @@ def _body(interaction: str, method: str, kind: ResourceType | None) -> dict[str,
     if method == "POST" and interaction in ("search-type", "search-compartment"):
         return {"content": {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}}}
     if interaction in _BODIES:
-        schemas = {JSON_PATCH: "JsonPatch", FHIR_JSON: "Parameters"}
+        schemas = {JSON_PATCH: "JsonPatch", MERGE_PATCH: "MergePatch", FHIR_JSON: "Parameters"}
         content = {name: {"schema": _schema(schemas.get(name))} for name in _BODIES[interaction]}
     elif interaction in _WRITING:
         content = _content("Bundle" if kind is None else kind.name)
@@ -280,6 +280,7 @@ def _schemas() -> dict[str, Any]:
     names = (*TYPES, "Bundle", "Parameters", "OperationOutcome")
     return {name: resource(name) for name in names} | {
         "Resource": resource(None),
+        "MergePatch": {"type": "object"},
         "JsonPatch": {"type": "array", "items": operation},
     }
 

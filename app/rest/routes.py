@@ -91,7 +91,7 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         return reply(search.search(services, asked(), _held(type_name), [*pairs(), *_form(most)]))
 
     def type_post(type_name: str) -> Response:
-        who = asked()
+        who = negotiate.conditional(asked(), pairs(), criteria())
         return reply(create.create(services, who, _held(type_name), negotiate.resource(request, most)))
 
     def type_put(type_name: str) -> Response:

@@ -416,3 +416,23 @@ def test_the_database_is_sound_after_all_that(app: Flask, steward: Caller) -> No
     steward.delete("/EpisodeOfCare/e1")
     checked = app.test_cli_runner().invoke(args=["db", "check"])
     assert checked.exit_code == 0, checked.output
+
+
+@pytest.mark.parametrize("before", ["", "?", "Patient?", "http://127.0.0.1:8080/fhir/Patient?"])
+def test_the_criteria_of_a_conditional_create_may_come_with_the_address_they_are_for(
+    steward: Caller, before: str
+) -> None:
+    criteria = f"{before}identifier={NHS}|9990000018"
+    answer = steward.post("/Patient", new(patient()), If_None_Exist=criteria)
+    assert (answer.status_code, answer.json["id"]) == (200, "p1")
+    assert steward.post("/Patient", new(patient()), If_None_Exist="Organization?name=x").status_code == 400
+
+
+def test_criteria_in_the_address_of_a_create_are_those_of_if_none_exist(steward: Caller) -> None:
+    path = f"/Patient?_format=json&identifier={NHS}|9990000018"
+    answer = steward.post(path, new(patient()))
+    assert (answer.status_code, answer.json["id"]) == (200, "p1")
+    assert steward.post("/Patient?_pretty=true", new(patient(number="9990000026"))).status_code == 201
+    both = steward.post(path, new(patient()), If_None_Exist=f"identifier={NHS}|9990000018")
+    assert (both.status_code, expressions(both)) == (400, ["If-None-Exist"])
+    assert steward.post("/Patient?nonsense=1", new(patient())).status_code == 400

@@ -68,3 +68,18 @@ def test_the_result_must_be_a_valid_resource_of_the_same_identity(steward: Calle
 def test_a_stale_patch_is_refused(steward: Caller) -> None:
     assert steward.send("PATCH", "/Patient/p1", GENDER, If_Match='W/"9"').status_code == 412
     assert steward.send("PATCH", "/Patient/p1", GENDER, If_Match='W/"1"').status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/merge-patch+json", "application/json"])
+def test_a_merge_patch_replaces_what_it_names_and_removes_what_is_null(steward: Caller, content_type: str) -> None:
+    change = {"gender": "other", "birthDate": None, "maritalStatus": {"text": "x"}}
+    answer = steward.send("PATCH", "/Patient/p1", change, Content_Type=content_type)
+    assert (answer.status_code, answer.headers["ETag"]) == (200, 'W/"2"'), answer.text
+    assert answer.headers["Content-Location"].endswith("/fhir/Patient/p1/_history/2")
+    kept = {name: value for name, value in answer.json.items() if name not in ("meta", "maritalStatus", "gender")}
+    before = steward.get("/Patient/p1/_history/1").json
+    assert kept == {name: value for name, value in before.items() if name not in ("meta", "birthDate", "gender")}
+    assert (answer.json["gender"], answer.json["maritalStatus"]) == ("other", {"text": "x"})
+    assert steward.send("PATCH", "/Patient/p1", [], Content_Type=content_type).status_code == 400
+    assert steward.send("PATCH", "/Patient/p1", {"id": "p2"}, Content_Type=content_type).status_code == 422
+    assert steward.send("PATCH", "/Patient/p1", GENDER, Content_Type="application/json").status_code == 200

@@ -38,6 +38,7 @@ PARTS = {
     "orthanc-python": Part(_plugin("libOrthancPython.so"), "apt-get install orthanc-python"),
     "dcmtk": Part(lambda: shutil.which("storescu"), "apt-get install dcmtk"),
     "chromium": Part(chromium, "apt-get install chromium"),
+    "maven": Part(lambda: shutil.which("mvn"), "apt-get install maven"),
     "npm": Part(lambda: shutil.which("npm"), "apt-get install npm"),
 }
 
