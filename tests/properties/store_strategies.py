@@ -14,11 +14,13 @@ from app.fhir.elements import Element, lookup
 from app.fhir.index import extract
 from app.fhir.matches_values import references
 from app.fhir.query import Param
-from app.fhir.registry import TYPES, followed, modifiers
+from app.fhir.registry import PREFIXES, TYPES, followed, modifiers
+from app.fhir.temporal import format_instant, interval
 from tests.properties.search_strategies import (
     BASE,
     BY_SHAPE,
     CODING,
+    DATE_TEXTS,
     DATES,
     PERIOD,
     SYSTEMS,
@@ -206,8 +208,18 @@ def aimed(draw: st.DrawFn, links: list[Edge], one: dict[str, Any], depth: int = 
             return f"{by}:{target['resourceType']}.{name}", value
         name, value = draw(aimed(links, source, depth + 1))
         return f"_has:{source['resourceType']}:{by}:{name}", value
-    kind = one["resourceType"]
-    name, value = draw(st.sampled_from([("_id", one["id"]), *asking(kind, extract(one, base_url=BASE))]))
+    kind, index = one["resourceType"], extract(one, base_url=BASE)
+    if index.dates and not draw(st.integers(0, 2)):
+        # At and beside the limits of what it says, under every prefix.
+        name, *limits = draw(st.sampled_from(index.dates))
+        edges = [format_instant(limit + by) for limit in limits if limit is not None for by in (-1, 0)]
+        alike = [text for text in DATE_TEXTS if set(interval(text)) & set(limits)] or DATE_TEXTS
+        asked = st.sampled_from(alike) | st.sampled_from(alike) | DATES | st.sampled_from(edges)
+        return name, draw(st.sampled_from(PREFIXES)) + draw(asked)
+    if index.numbers and draw(st.booleans()):
+        name, low, _ = draw(st.sampled_from(index.numbers))
+        return name, f"{draw(st.sampled_from(PREFIXES))}{low + draw(st.sampled_from([-1, -0.5, 0, 0.5, 1]))}"
+    name, value = draw(st.sampled_from([("_id", one["id"]), *asking(kind, index)]))
     if (
         "not" in modifiers(TYPES[kind].params[name.partition(":")[0]])
         and ":" not in name

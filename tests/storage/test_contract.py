@@ -267,3 +267,14 @@ def test_two_records_are_one_person_whichever_of_them_says_so_and_two_again_when
 
     assert groups(linked) == 1
     assert groups(patient("9990000018")) == 2
+
+
+def test_more_kinds_of_statements_than_are_kept_prepared_change_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.storage.wire.MOST_PREPARED", 3)
+    for number in range(6):
+        names = [{"family": "Demo", "given": [f"n{part}" for part in range(number)]}]
+        create(store, patient(f"{number:010d}", name=names, gender="other", active=True), f"p{number}")
+    with store.begin() as tx:
+        assert find(tx, "Patient", "gender=other&_sort=_id") == [f"p{number}" for number in range(6)]
