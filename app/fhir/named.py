@@ -219,6 +219,12 @@ def exception_type(provision: Any, options: Options) -> Iterator[str]:
             yield f".provision[{number}].type"
 
 
+def nested_type(provision: Any, options: Options) -> Iterator[str]:
+    for number, one in enumerate(provision.get("provision") or ()):
+        if "type" not in one:
+            yield f".provision[{number}].type"
+
+
 def modifiers(value: Any, options: Options, place: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -268,6 +274,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "reg-con-2": Function(provision_depth),
     "reg-con-3": Function(provision_count, "too-costly"),
     "reg-con-4": Function(exception_type),
+    "reg-con-8": Function(nested_type, "required"),
     "reg-con-5": Function(modifiers, "not-supported"),
     "reg-con-6": Function(held_patient, "value"),
     "reg-con-7": Function(told_here, "value"),

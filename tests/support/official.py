@@ -25,6 +25,7 @@ from app.demo.cli import STEWARD
 from app.demo.load import load
 from app.fhir.profiles import BASE
 from app.fhir.registry import TYPES
+from app.fhir.terminology import DCM, context_group
 from app.published import FOLDER, profiles
 from app.storage import schema
 from tests.support import hl7
@@ -108,6 +109,18 @@ def stand_ins() -> Iterator[dict[str, Any]]:
                 "differential": {"element": [{"id": one["type"], "path": one["type"]}]},
             }
 
+    for number in (29, 33):  # DICOM's lists, from pydicom as the server has them
+        yield {
+            "resourceType": "ValueSet",
+            "id": f"cid-{number}",
+            "url": f"http://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_CID_{number}.html",
+            "name": f"CID{number}",
+            "status": "active",
+            "compose": {
+                "include": [{"system": DCM, "concept": [{"code": code} for _, code in sorted(context_group(number))]}]
+            },
+        }
+
 
 def given_out(scratch: Path) -> Iterator[tuple[str, bytes]]:
     """What the server answers: every resource of the demo region as stored, search pages, history, statement, outcomes."""
@@ -119,11 +132,11 @@ def given_out(scratch: Path) -> Iterator[tuple[str, bytes]]:
     reader = caller(app, "steward", "ZQ1", purpose=None)
     yield "metadata", app.test_client().get("/fhir/metadata").data
     for name in TYPES:
-        answer = reader.get(f"/{name}?_count=100")
+        answer = reader.get(f"/{name}?_count={5 if name == 'AuditEvent' else 100}")
         yield f"search-{name}", answer.data
         for number, entry in enumerate((answer.json or {}).get("entry", ())):
             yield f"{name}-{number}", orjson.dumps(entry["resource"])
-    yield "history", reader.get("/_history?_count=50").data
+    yield "history", reader.get("/Patient/_history?_count=50").data
     yield "outcome", reader.post("/Patient", {"resourceType": "Patient", "gender": "x", "name": []}).data
     yield "validated", reader.post("/Patient/$validate", {"resourceType": "Patient"}).data
     services.store.close()
