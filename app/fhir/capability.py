@@ -107,7 +107,7 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 
 def _security(origin: str) -> dict[str, Any]:
-    uris = [("token", "token"), ("introspect", "introspect"), ("revoke", "revoke")]
+    uris = [("authorize", "authorize"), ("token", "token")]
     return {
         "extension": [
             {
