@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser
 
 from app import create_app
 from app.config import Settings
 from app.storage import schema
 from app.storage.engine import Store
 from tests.support import network, postgres
+from tests.support.browser import chromium_running
 from tests.support.parts import needed
 
 # The suite's runs are bounded and repeatable; HYPOTHESIS_PROFILE=deep looks further, and elsewhere every time.
@@ -121,3 +123,11 @@ def app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
     made = create_app(Settings(database_url=database_url, keys_dir=str(tmp_path / "keys"), log_level="error"))
     yield made
     made.extensions["services"].store.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The run's browser: one in each process, for Playwright bears no second."""
+    needed("chromium")
+    with chromium_running() as made:
+        yield made

@@ -22,8 +22,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.support import npm
 from tests.support.apps import site
-from tests.support.browser import chromium_running
-from tests.support.parts import needed, requires
+from tests.support.parts import requires
 from tests.support.server import Running
 
 pytestmark = requires("chromium", "npm")
@@ -55,13 +54,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.start()
     yield running
     running.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    needed("chromium")
-    with chromium_running() as made:
-        yield made
 
 
 @pytest.fixture

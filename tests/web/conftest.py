@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.browser import chromium_running
-from tests.support.parts import needed
 from tests.support.server import Running
 
 
@@ -19,13 +17,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.start()
     yield running
     running.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    needed("chromium")
-    with chromium_running() as made:
-        yield made
 
 
 @pytest.fixture
