@@ -153,10 +153,15 @@ class Wire:
 _GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
+def _written(value: Any) -> tuple[int, int, Any]:
+    """How a value of a subclass is written: as its base is."""
+    return next(_WRITTEN[base] for base in type(value).__mro__ if base in _WRITTEN)
+
+
 def _bound(sql: str, params: Sequence[Any]) -> tuple[Key, Any, list[int] | None]:
     """(statement and types, values, formats) as the server wants them."""
     if not params:
         return (sql,), None, None
-    written = [_WRITTEN[type(value)] for value in params]
+    written = [_WRITTEN.get(type(value)) or _written(value) for value in params]
     values = [write(value) for (_, _, write), value in zip(written, params, strict=True)]
     return (sql, *[kind for kind, _, _ in written]), values, [format for _, format, _ in written]

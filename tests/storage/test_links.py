@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import quoted_name
 
 from app.storage import links, wire
 from app.storage.engine import Store, Tx, unavailable
@@ -116,6 +117,7 @@ def test_values_of_every_type_go_to_the_server_and_come_back(postgres: Store) ->
             (-1, "bigint"),
             ("Zoë 'quoted' \\", "text"),
             ("", "text"),
+            (quoted_name("of a subclass", None), "text"),
             (b"\x00\xff", "bytea"),
             (True, "boolean"),
             (0.1, "double precision"),
