@@ -18,7 +18,7 @@ from app.policy.switches import Switches, load
 from app.published import published, validator, value_sets
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
-from app.smart import cors, elsewhere, known, launcher, pages, trust
+from app.smart import cors, elsewhere, known, launcher, pages, session, trust
 from app.smart.discovery import smart_configuration
 from app.smart.flow import Flow
 from app.smart.issuers import Issuers
@@ -28,7 +28,7 @@ from app.smart.server import Server
 from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
-from app.web import landing, sample
+from app.web import landing, sample, subscriptions
 
 __version__ = "0.1.0"
 
@@ -73,6 +73,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(archives.blueprint(services, verify))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
+    app.register_blueprint(subscriptions.blueprint(services, lambda: session.role(store)))
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))
         app.register_blueprint(sample.blueprint(services))

@@ -13,7 +13,7 @@ from flask.cli import AppGroup, with_appcontext
 from app.fhir.temporal import format_instant
 from app.interactions import Services
 from app.interactions.subscribing import signing_key
-from app.notifications.status import Health, health
+from app.interactions.subscription_health import Health, health
 from app.notifications.worker import Worker
 from app.storage import subscriptions
 

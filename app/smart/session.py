@@ -43,6 +43,12 @@ def current(store: Store) -> tuple[str, Person] | None:
     return (hashed(name), Person.of(body)) if body else None
 
 
+def role(store: Store) -> str | None:
+    """The role of whoever is logged in here; None for nobody."""
+    here = current(store)
+    return here[1].role if here else None
+
+
 def begin(store: Store, person: Person, carry: Callable[[Tx, str], None] = lambda tx, browser: None) -> None:
     """Log somebody in, under new names. `carry` takes along what hangs on the browser's."""
     end(store)

@@ -25,7 +25,8 @@ from types import ModuleType
 
 from tests.mutation.mutants import ROOT, Mutant, of_policy
 
-QUICK = ("tests/unit/policy", "tests/properties/test_policy_properties.py")
+QUICK = ("tests/unit/policy",)
+PURE = ("tests/properties/test_decision_properties.py",)
 THOROUGH = ("tests/properties/test_predicate_agrees.py", "tests/doors", "tests/conformance/test_sharing.py")
 # Loaded once, before the processes divide; nothing of app, whose modules the mutants replace.
 HEAVY = "pytest hypothesis.stateful jsonschema jsonschema_rs sqlalchemy psycopg flask alembic.command fhir.resources.R4B lxml.etree"
@@ -143,7 +144,7 @@ def main() -> int:
         return 0
     for name in HEAVY.split():
         importlib.import_module(name)
-    stages = (QUICK,) if given.quick else (QUICK, THOROUGH)
+    stages = (QUICK, PURE) if given.quick else (QUICK, PURE, THOROUGH)
     if not survives(None, stages, given.seconds):
         print("the tests are red without any mutant; expected them green")
         return 2
