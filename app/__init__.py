@@ -25,6 +25,7 @@ from app.smart.issuers import Issuers
 from app.smart.keys import KeyStore
 from app.smart.pages import Login
 from app.smart.server import Server
+from app.smart.session import Cookies
 from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
@@ -102,6 +103,7 @@ def _sessions(app: Flask, settings: Settings, keys: KeyStore) -> None:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "WTF_CSRF_TIME_LIMIT": None,
     }
+    app.session_interface = Cookies()
 
 
 def _measure(app: Flask) -> None:

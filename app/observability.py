@@ -13,6 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -44,6 +45,9 @@ IDENTIFIER = re.compile(r"(?<![0-9A-Za-z])(?:\d{3}[ -]?\d{3}[ -]?\d{4}|\d+(?:\.\
 WITHHELD = "[withheld]"
 LONGEST = 300
 
+LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
+_least = 0  # the number of the level below which nothing is logged
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 metrics = CollectorRegistry()
@@ -55,6 +59,8 @@ SECONDS = Histogram("registry_request_seconds", "Time to answer, by route", ["ro
 
 def configure(level: str, format: str) -> None:
     """Set up logging once for the process. `format` is text, json, or empty for what suits the output."""
+    global _least
+    _least = LEVELS[level.lower()]
     as_text = format == "text" or (not format and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -63,7 +69,7 @@ def configure(level: str, format: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(_least),
         logger_factory=lambda *_names: Output(),
         cache_logger_on_first_use=True,
     )
@@ -101,6 +107,8 @@ def event(name: str, **fields: Any) -> None:
     level, allowed = EVENTS[name]
     if not fields.keys() <= allowed:
         raise ValueError(f"{name} may not carry {sorted(fields.keys() - allowed)}")
+    if LEVELS[level] < _least:
+        return
     getattr(structlog.get_logger(), level)(name, **{key: _safe(value) for key, value in fields.items()})
 
 
@@ -111,8 +119,9 @@ def _safe(value: Any) -> Any:
 def answered(method: str, route: str, status: int, seconds: float, request_id: str = "") -> None:
     """Count and time one answer. `route` is the rule with its placeholders, never an address."""
     method = method if method in METHODS else "other"
-    REQUESTS.labels(method, route, str(status)).inc()
-    SECONDS.labels(route).observe(seconds)
+    requests, took = _counted(method, route, status)
+    requests.inc()
+    took.observe(seconds)
     event(
         "request",
         method=method,
@@ -121,6 +130,11 @@ def answered(method: str, route: str, status: int, seconds: float, request_id: s
         milliseconds=round(seconds * 1000, 1),
         request_id=request_id,
     )
+
+
+@lru_cache(maxsize=4096)
+def _counted(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, str(status)), SECONDS.labels(route)
 
 
 def exposition(now: Mapping[str, tuple[str, float]] | None = None) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.fhir.outcome import Issue
+from app.fhir.resource import referring
 
 
 def faults(resource: dict[str, Any]) -> Iterator[Issue]:
@@ -54,14 +55,9 @@ def faults(resource: dict[str, Any]) -> Iterator[Issue]:
             )
 
 
-def _refers_inside(node: Any) -> bool:
+def _refers_inside(node: dict[str, Any]) -> bool:
     """Whether any reference is to a contained resource."""
-    if isinstance(node, dict):
-        text = node.get("reference")
-        if isinstance(text, str) and text[:1] == "#":
-            return True
-        node = node.values()
-    return any(isinstance(inner, (dict, list)) and _refers_inside(inner) for inner in node)
+    return any(one["reference"][:1] == "#" for one in referring(node))
 
 
 def _gather(

@@ -22,6 +22,7 @@ __all__ = [
     "parse",
     "pick",
     "references",
+    "referring",
     "rewrite",
     "summarise",
     "without",
@@ -63,6 +64,21 @@ def references(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
     root = root_name(resource)
     for link, reference in found:
         yield place(_trail(link), root), reference
+
+
+def referring(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """The dictionaries of `references` alone, in the same order, for those who tell nobody where they are."""
+    found: list[dict[str, Any]] = []
+    stack: list[Any] = [resource]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("reference"), str):
+                found.append(node)
+            stack += [inner for inner in reversed(node.values()) if isinstance(inner, (dict, list))]
+        else:
+            stack += [inner for inner in reversed(node) if isinstance(inner, (dict, list))]
+    return found
 
 
 def rewrite(resource: dict[str, Any], mapping: Callable[[str], str | None]) -> int:

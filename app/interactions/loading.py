@@ -17,7 +17,7 @@ from app.access import audit
 from app.fhir.negotiation import etag
 from app.fhir.outcome import Fault, Issue
 from app.fhir.registry import TYPES
-from app.fhir.resource import parse, references
+from app.fhir.resource import parse, referring
 from app.interactions import Asked, Services, create, endpoint_hosts, update
 from app.interactions.writing import allowed, check_references, checked
 from app.policy.grant import Grant
@@ -113,8 +113,8 @@ def _ready(
             checked(services, asked, "update" if "id" in resource else "create", resource, type_name)
             named = frozenset(
                 "/".join(parts[:2])
-                for _, reference in references(resource)
-                if len(parts := str(reference["reference"]).split("/")) >= 2 and parts[0] in TYPES
+                for reference in referring(resource)
+                if len(parts := reference["reference"].split("/")) >= 2 and parts[0] in TYPES
             )
             yield _One(number, type_name, resource.get("id"), resource, named)
         except Fault as fault:

@@ -16,7 +16,7 @@ from app.fhir import negotiation
 from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
-from app.fhir.resource import conditional_reference, dump, references
+from app.fhir.resource import conditional_reference, dump, references, referring
 from app.fhir.search import SHAPING, parse
 from app.fhir.tolerance import amend
 from app.interactions import Answer, Asked, Services, endpoint_hosts, subscribing
@@ -94,9 +94,8 @@ def _may_name(services: Services, tx: Tx, asked: Asked, name: str) -> bool:
 
 def _localise(resource: dict[str, Any], base: str) -> None:
     """Write a reference to this server as one without its address: a choice must not miss its patient for that."""
-    for _, reference in references(resource):
-        if isinstance(text := reference["reference"], str):
-            reference["reference"] = text.removeprefix(base)
+    for reference in referring(resource):
+        reference["reference"] = reference["reference"].removeprefix(base)
 
 
 def check_references(services: Services, tx: Tx, asked: Asked, resource: dict[str, Any], here: Container[str]) -> None:

@@ -31,8 +31,8 @@ UNREADABLE_STATUS = "entered-in-error"  # a status that cannot be read is treate
 def compile_study(resource: dict[str, Any], resolve: Resolve, owner: str | None, zone: str) -> Study:
     """The study's facts. `owner` is the organisation of the client that wrote it, the origin of last resort."""
     kind = str(resource.get("resourceType"))
-    series = [one for one in listed(resource.get("series")) if isinstance(one, dict)]
-    origins = frozenset(_origins(resource, series, resolve, owner))
+    series = _series(resource)
+    origins = origins_of(resource, resolve, owner)
     instances = [i for one in series for i in listed(one.get("instance")) if isinstance(i, dict)]
     status = resource.get("status")
     modalities = [*listed(resource.get("modality")), *(one.get("modality") for one in series)]
@@ -54,6 +54,15 @@ def compile_study(resource: dict[str, Any], resolve: Resolve, owner: str | None,
             "class": _classes(resource, kind, instances),
         },
     )
+
+
+def origins_of(resource: dict[str, Any], resolve: Resolve, owner: str | None) -> frozenset[str]:
+    """The organisations that made the study, as `compile_study` finds them."""
+    return frozenset(_origins(resource, _series(resource), resolve, owner))
+
+
+def _series(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in listed(resource.get("series")) if isinstance(one, dict)]
 
 
 def identifiers(resource: dict[str, Any]) -> Iterator[str]:

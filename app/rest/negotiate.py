@@ -46,11 +46,12 @@ def conditional(asked: Asked, pairs: Sequence[tuple[str, str]], criteria: str) -
 
 def request_id(request: Request) -> str:
     """The request's own id, or a new one where it has none that can be echoed."""
-    given = request.headers.get("X-Request-Id", "")
-    if given and len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
-    known = request.environ.setdefault("registry.request_id", str(uuid.uuid4()))
-    return str(known)
+    known: str | None = request.environ.get("registry.request_id")
+    if known is None:
+        given = request.headers.get("X-Request-Id", "")
+        echoed = given and len(given) <= 128 and given.isascii() and given.isprintable()
+        known = request.environ["registry.request_id"] = given if echoed else str(uuid.uuid4())
+    return known
 
 
 def body(request: Request, most: int) -> bytes:
@@ -105,12 +106,9 @@ def respond(request: Request, answer: Answer) -> Response:
             content = xml.to_xml(lossless.load(content, 1 << 30))
         elif request.args.get("_pretty") == "true":
             content = _pretty(content)
-    response = Response(content or b"", status=answer.status)
-    response.headers.remove("Content-Type")
-    if content is not None:
-        response.headers["Content-Type"] = negotiation.CONTENT_TYPES[kind]
-    for name, value in answer.headers.items():
-        response.headers[name] = value
+    response = Response(content or b"", answer.status, answer.headers, content_type=negotiation.CONTENT_TYPES[kind])
+    if content is None:
+        del response.headers["Content-Type"]
     return response
 
 

@@ -9,7 +9,8 @@ import secrets
 from collections.abc import Callable
 from functools import lru_cache
 
-from flask import abort, request, session
+from flask import Flask, Request, Response, abort, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.security import check_password_hash, generate_password_hash
 from wtforms import ValidationError
@@ -24,6 +25,19 @@ from app.storage.engine import Store, Tx
 LIFE_SECONDS = 12 * 3_600
 MOST_FAILURES = 5
 WAIT_SECONDS = 60
+
+
+class Cookies(SecureCookieSessionInterface):
+    """Flask's own sessions. A request that brings no cookie and asks for no session, as all of the API's, pays for none."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session or session.modified or session.accessed:
+            super().save_session(app, session, response)
 
 
 def browser() -> str:

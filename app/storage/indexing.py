@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.fhir import index
-from app.fhir.resource import load, references
+from app.fhir.resource import load, referring
 from app.storage.engine import Tx
 from app.storage.keys import SHORT, code_hash, pair_hash, param_number, short, type_number
 
@@ -57,7 +57,7 @@ def read(tx: Tx, resource: dict[str, Any], content: bytes) -> tuple[dict[str, An
     """The resource with its references to this server made relative, as all that is derived reads it, and its index."""
     if tx.base_url and f"{tx.base_url}/".encode() in content:
         resource = load(content, len(content))
-        for _, reference in references(resource):
+        for reference in referring(resource):
             reference["reference"] = reference["reference"].removeprefix(f"{tx.base_url}/")
     return resource, index.extract(resource, base_url=tx.base_url, zone=tx.zone)
 

@@ -16,7 +16,7 @@ from app.policy import directive, organisation
 from app.policy.care import compile_relationships
 from app.policy.coding import listed
 from app.policy.model import Relationship
-from app.policy.study import compile_study, identifiers
+from app.policy.study import compile_study, identifiers, origins_of
 from app.storage import persons
 from app.storage.engine import Tx
 from app.storage.indexing import EXTERNAL, when
@@ -146,7 +146,7 @@ def owner_of(tx: Tx, resource: dict[str, Any], writer: str | None) -> str | None
     if type_name == "Organization":
         return organisation.key_of(resource)
     if type_name in STUDIES:
-        return _first_origin(compile_study(resource, resolver(tx), writer, tx.zone).origins, writer)
+        return _first_origin(origins_of(resource, resolver(tx), writer), writer)
     named = resource.get(OWNER_ELEMENT.get(type_name, ""))
     first = named[0] if isinstance(named, list) and named else named
     return (_organisation(tx, first) if isinstance(first, dict) else None) or writer
