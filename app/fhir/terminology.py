@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
-
-from pydicom.sr._cid_dict import cid_concepts
-from pydicom.sr._concepts_dict import concepts
 
 Code = tuple[str, str]  # system, code
 
@@ -68,8 +67,31 @@ def _defined(concepts_: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         yield from _defined(one.get("concept", ()))
 
 
-@cache
 def context_group(number: int) -> frozenset[Code]:
     """The codes of a DICOM context group that are DICOM's own, such as 33, modality. PS3.16 annex B."""
-    ours: Mapping[str, Any] = concepts["DCM"]
-    return frozenset((DCM, code) for keyword in cid_concepts[number]["DCM"] for code in ours[keyword])
+    return _groups()[number]
+
+
+@cache
+def _groups() -> dict[int, frozenset[Code]]:
+    """Every context group that has codes of DICOM's own.
+
+    pydicom's two tables are read without the library around them, and let go: they are all that a web server needs of
+    it, and would hold a sixth of its memory.
+    """
+    ours = _table("_concepts_dict").concepts["DCM"]
+    codes = {keyword: tuple((DCM, code) for code in meanings) for keyword, meanings in ours.items()}
+    return {
+        number: frozenset(code for keyword in named["DCM"] for code in codes[keyword])
+        for number, named in _table("_cid_dict").cid_concepts.items()
+        if "DCM" in named
+    }
+
+
+def _table(name: str) -> Any:
+    library = find_spec("pydicom")  # which is found, and not imported
+    assert library is not None and library.origin is not None
+    spec = spec_from_file_location(name, Path(library.origin).parent / "sr" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module := module_from_spec(spec))
+    return module

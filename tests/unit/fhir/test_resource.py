@@ -21,6 +21,7 @@ from app.fhir.resource import (
     parse,
     pick,
     references,
+    referring,
     rewrite,
     summarise,
     without,
@@ -312,6 +313,21 @@ def test_references_are_found_with_their_places() -> None:
         ("ImagingStudy.endpoint[0]", "Endpoint/e1"),
         ("ImagingStudy.series[0].endpoint[0]", "Endpoint/e2"),
     ]
+
+
+@settings(max_examples=50)
+@given(
+    st.recursive(
+        st.sampled_from(["#a", "Patient/1", 1, None]),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["reference", "x", "y"]), inner, max_size=3)
+        ),
+        max_leaves=20,
+    )
+)
+def test_references_without_their_places_are_the_same_ones_in_the_same_order(content: Any) -> None:
+    resource = {"resourceType": "Basic", "extension": content}
+    assert [id(one) for one in referring(resource)] == [id(one) for _, one in references(resource)]
 
 
 def test_rewriting_reaches_references_uris_and_links_and_nothing_else() -> None:
