@@ -34,3 +34,33 @@ def test_the_hash_says_what_was_chosen_and_not_what_it_is_called() -> None:
 
 def test_each_choice_of_the_policy_is_a_key() -> None:
     assert {one.id for one in CHOICES.values()} == {f"P{n}" for n in range(1, 27)}
+
+
+@pytest.mark.parametrize(
+    ("line", "accepted"),
+    [
+        ("finished_grace_days = 0", True),
+        ("finished_grace_days = 30", True),
+        ("finished_grace_days = -1", False),
+        ("finished_grace_days = 31", False),
+        ("finished_grace_days = true", False),
+        ("waitlist_counts = 1", False),
+        ("waitlist_counts = false", True),
+        ('zone = "Europe/Paris"', True),
+        ('zone = "Europe/Nowhere"', False),
+        ('referral_priorities = ["routine", "urgent", "asap", "stat"]', True),
+        ('referral_priorities = ["later"]', False),
+        ('care_purposes = { CAREMGT = "TREAT" }', True),
+        ('care_purposes = { CAREMGT = "BTG" }', False),
+        ('care_purposes = { BTG = "TREAT" }', False),
+        ('P9 = "vital_interest"', True),
+        ("P3 = 7", False),
+        ("P6 = 3\nfinished_grace_days = 3", False),
+    ],
+)
+def test_a_choice_takes_its_bounds_and_nothing_beyond(line: str, accepted: bool) -> None:
+    if accepted:
+        load(line)
+    else:
+        with pytest.raises(SwitchError, match="expected"):
+            load(line)
