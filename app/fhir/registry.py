@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from app.fhir.parameters import COMMON, HL7, OURS, care, conformance, directory, imaging, privacy
+from app.fhir.parameters import COMMON, EVERY, HL7, OURS, care, conformance, directory, imaging, privacy
 from app.fhir.query import Param
 
 READ = frozenset({"read", "vread", "search-type"})
@@ -132,8 +132,9 @@ def _type(
     rows: tuple[Param, ...],
     compartment: str = "",
     interactions: frozenset[str] = ALL,
+    common: tuple[Param, ...] = COMMON,
 ) -> ResourceType:
-    params = {row.name: replace(row, type=name, definition=_definition(name, row)) for row in (*COMMON, *rows)}
+    params = {row.name: replace(row, type=name, definition=_definition(name, row)) for row in (*common, *rows)}
     return ResourceType(name, code, visibility, interactions, params, tuple(compartment.split()))
 
 
@@ -157,7 +158,9 @@ _ROWS = (
     _type("Task", 17, "privacy", care.TASK),
     _type("Communication", 18, "privacy", care.COMMUNICATION, "subject sender recipient"),
     _type("Subscription", 19, "own", directory.SUBSCRIPTION),
-    _type("AuditEvent", 20, "privacy", privacy.AUDIT_EVENT, "patient", READ),
+    _type(
+        "AuditEvent", 20, "privacy", privacy.AUDIT_EVENT, "patient", READ, EVERY
+    ),  # its `meta` is made when it is read
     _type("Provenance", 21, "privacy", privacy.PROVENANCE, "patient"),
     _type("CapabilityStatement", 22, "conformance", conformance.CAPABILITY_STATEMENT, interactions=PUBLISHED),
     _type("StructureDefinition", 23, "conformance", conformance.STRUCTURE_DEFINITION, interactions=PUBLISHED),

@@ -214,7 +214,9 @@ def _condition(tx: Tx, condition: Condition) -> Sql:
             parts.append(_of_id(value.code or ""))
         elif isinstance(value, Token) and name in TOKENS:
             parts += [
-                sql(f"(f.face & {faces}) <> 0 AND {expression} = ?", value.code)
+                sql(f"(f.face & {faces}) <> 0")
+                if value.code is None
+                else sql(f"(f.face & {faces}) <> 0 AND {expression} = ?", value.code)
                 for faces, expression, system in TOKENS[name]
                 if value.system in (None, system)
             ]

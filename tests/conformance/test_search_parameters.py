@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 import pytest
+from flask import Flask
 
 from app import create_app
 from app.config import Settings
@@ -201,4 +202,31 @@ def test_the_three_main_types_have_every_search_parameter_of_r4() -> None:
     for kind, names in base.items():
         assert {*names.split(), *common} <= set(TYPES[kind].params), kind
     for row in TYPES.values():
-        assert common <= set(row.params), row.name
+        assert common <= set(row.params) or row.name == "AuditEvent", row.name
+
+
+AUDITED = {
+    "_id": ("", "none"),
+    "_lastUpdated": ("gt2020", "lt2020"),
+    "date": ("gt2020", "lt2020"),
+    "action": ("R", "D"),
+    "outcome": ("0", "8"),
+    "type": ("http://terminology.hl7.org/CodeSystem/audit-event-type|", "http://none.example|"),
+    "subtype": ("http://hl7.org/fhir/restful-interaction|read", "vread"),
+    "patient": ("Patient/p1", "Patient/none"),
+    "agent": ("Practitioner/dr-x", "Practitioner/none"),
+    "entity": ("ImagingStudy/s1", "ImagingStudy/none"),
+}
+
+
+def test_each_parameter_of_the_audit_finds_and_leaves_out_and_no_other_is_stated(app: Flask, steward: Caller) -> None:
+    assert set(AUDITED) == set(TYPES["AuditEvent"].params)
+    clinician = caller(app, "app", "RXB", "user/*.rs", role="clinician", practitioner="Practitioner/dr-x")
+    assert clinician.get("/ImagingStudy/s1").status_code == 200
+    (event, *_) = steward.ids("/AuditEvent?agent=Practitioner/dr-x&type=rest&subtype=read")
+    for name, (value, other) in AUDITED.items():
+        assert event in steward.ids(f"/AuditEvent?{name}={quote(value or event)}&_count=500"), name
+        assert event not in steward.ids(f"/AuditEvent?{name}={quote(other)}&_count=500"), name
+    for name in ("_tag", "_security", "_profile", "_source"):
+        answer = steward.get(f"/AuditEvent?{name}=http://x.example")
+        assert answer.status_code == 400 and f'"{name}"' in answer.json["issue"][0]["details"]["text"], name

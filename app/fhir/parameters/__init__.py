@@ -106,9 +106,13 @@ def telecoms() -> tuple[Param, ...]:
     )
 
 
-COMMON = (
+# What every resource has, and what its `meta` may say besides.
+EVERY = (
     Param("_id", "token", ("id",), shape="id"),
     Param("_lastUpdated", "date", ("meta.lastUpdated",)),
+)
+COMMON = (
+    *EVERY,
     Param("_tag", "token", ("meta.tag",), shape="concept"),
     Param("_security", "token", ("meta.security",), shape="concept"),
     Param("_profile", "uri", ("meta.profile",)),
