@@ -115,13 +115,13 @@ class Validator:
 
     def _sound(self, resource: dict[str, Any], kind: Type, profiles: tuple[Profile, ...]) -> bool:
         checked = self.schema(kind.name) if profiles else self._base_schema(kind)
-        if not checked.is_valid(resource):
+        if not _passes(checked, resource):
             return False
         if any(element.kind == "resource" and element.name != "contained" for element in kind.elements.values()):
             return False  # told by the tables alone: a Bundle's entries are not what schemas are made for here
         for one in resource.get("contained") or ():
             below = resource_type(str(one.get("resourceType")))
-            if below is None or not self._base_schema(below).is_valid(one):
+            if below is None or not _passes(self._base_schema(below), one):
                 return False
         return True
 
@@ -160,3 +160,12 @@ def _plain(value: Any) -> Any:
 
 
 __all__ = ["Options", "Validator", "lookup"]
+
+
+def _passes(checked: Any, resource: object) -> bool:
+    """Whether a schema has nothing against it. What the schema cannot read, such as a number with an exponent as it was
+    written, is left to the tables, which tell of it."""
+    try:
+        return bool(checked.is_valid(resource))
+    except ValueError:
+        return False

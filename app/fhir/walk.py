@@ -27,7 +27,7 @@ class Walk:
         yield place, value, kind
         plan = self._plans.get(kind.name) or self._plan(kind)
         for name, inner in value.items():
-            if name[0] == "_":
+            if name.startswith("_"):
                 yield from self._beside(inner, f"{place}.{name[1:]}")
             elif name in plan:
                 below = plan[name]
@@ -48,7 +48,7 @@ class Walk:
                     yield from self._extensions(one, f"{place}[{number}]")
             return
         for name, inner in value.items():
-            if name[0] == "_":
+            if name.startswith("_"):
                 yield from self._beside(inner, f"{place}.{name[1:]}")
             elif name == "extension":
                 yield from self._beside(value, place)
@@ -107,7 +107,7 @@ def _extended(value: dict[str, Any] | list[Any]) -> bool:
     """Whether there is an extension anywhere in a value."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name == "extension" or name[0] == "_":
+            if name == "extension" or name.startswith("_"):
                 return True
             if isinstance(inner, (dict, list)) and _extended(inner):
                 return True

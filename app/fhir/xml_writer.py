@@ -50,7 +50,7 @@ class Writer:
             element = kind.elements.get(name.removeprefix("_"))
             if element is None and not (name == "resourceType" and kind.resource):
                 raise _unfit(f"the element {shown(name)} that XML has no place for", place)
-            if element is not None and name[0] == "_" and (not element.primitive or name[1:] in attributes):
+            if element is not None and name.startswith("_") and (not element.primitive or name[1:] in attributes):
                 raise _unfit(f"the element {shown(name)} that XML has no place for", place)
         for name, element in kind.elements.items():
             if name in attributes or (name not in value and "_" + name not in value):

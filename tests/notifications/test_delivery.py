@@ -139,7 +139,7 @@ def test_a_choice_made_after_the_event_binds_what_is_still_to_be_sent_and_leaves
     receiver = receivers()
     subscribe(engine, receiver, "imaging-study-available", "full-resource")
     working.stopping.set()
-    until(lambda: all(not one.name.startswith("deliver") for one in threading.enumerate()))
+    until(lambda: not any(one.name.startswith("deliver") for one in threading.enumerate()), 60)
     for one in studies(2):
         put(steward, one)
     matched(app)

@@ -164,7 +164,7 @@ def test_any_resource_is_refused_or_stored(steward: Caller, case: tuple[str, Any
     fine(steward.send("POST", f"/{name}/$validate", body, Content_Type=content_type))
     fine(steward.send("POST", f"/{name}", body, Content_Type=content_type))
     entry = {"request": {"method": "POST", "url": name}, "resource": resource}
-    fine(steward.post("", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}))
+    fine(steward.post("", json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": [entry]}).encode()))
 
 
 @settings(max_examples=TRIES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -378,7 +378,7 @@ def test_a_scope_narrows_what_is_written_too(app: Flask, steward: Caller) -> Non
     assert epr.put("/EpisodeOfCare/e1", episode(status="planned")).status_code in (403, 404)
     assert epr.delete("/EpisodeOfCare/e1").status_code in (204, 404)
     assert steward.get("/EpisodeOfCare/e1").json["status"] == "active"
-    bound = caller(app, scope="patient/EpisodeOfCare.cruds", patient="Patient/p1")
+    bound = caller(app, "steward", "ZZZ", "patient/EpisodeOfCare.cruds", patient="Patient/p1")
     assert bound.post("/EpisodeOfCare", episode()).status_code == 201
     assert bound.post("/EpisodeOfCare", episode(subject="p2")).status_code == 403
 
