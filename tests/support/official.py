@@ -23,9 +23,11 @@ from app import create_app
 from app.config import Settings
 from app.demo.cli import STEWARD
 from app.demo.load import load
+from app.fhir.capability import SMART_URIS, TOPIC_CANONICAL
 from app.fhir.profiles import BASE
 from app.fhir.registry import TYPES
 from app.fhir.terminology import DCM, context_group
+from app.fhir.topics import R5
 from app.published import FOLDER, profiles
 from app.storage import schema
 from tests.support import hl7
@@ -47,6 +49,14 @@ EMPTY = (
     *("hl7.fhir.uv.tools#0.3.0", "hl7.fhir.uv.tools.r4#0.3.0"),
 )
 MEDIA_TYPES = "urn:ietf:bcp:13"  # no media type is known to the validator without terminology
+# Extensions of others that the server uses → their parts, each by its whole address: one misspelt is still an error.
+FOREIGN: dict[str, tuple[str, ...]] = {
+    **{R5 + name: () for name in ("url", "version", "title", "status", "description")},
+    R5 + "canFilterBy": ("resource", "filterParameter", "filterDefinition"),
+    R5 + "resourceTrigger": ("description", "resource"),
+    TOPIC_CANONICAL: (),
+    SMART_URIS: ("authorize", "token", "register", "manage", "introspect", "revoke"),
+}
 CORE = ("StructureDefinition", "ValueSet", "CodeSystem", "SearchParameter", "OperationDefinition", "ConceptMap")
 
 
@@ -89,6 +99,14 @@ def _package(folder: Path, files: list[Path], kind: str, canonical: str) -> None
     (inside / "package.json").write_text(json.dumps(said | {"url": canonical, "dependencies": {}}))
 
 
+def _part(name: str) -> Iterator[dict[str, Any]]:
+    """A slice of a complex extension, with a value of any type."""
+    here, path = f"Extension.extension:{name}", "Extension.extension"
+    yield {"id": here, "path": path, "sliceName": name, "min": 0, "max": "*"}
+    yield {"id": f"{here}.extension", "path": f"{path}.extension", "max": "0"}
+    yield {"id": f"{here}.url", "path": f"{path}.url", "fixedUri": name}
+
+
 def stand_ins() -> Iterator[dict[str, Any]]:
     """Profiles of UK Core by name alone."""
     for one in profiles().documents:
@@ -110,6 +128,38 @@ def stand_ins() -> Iterator[dict[str, Any]]:
                 "differential": {"element": [{"id": one["type"], "path": one["type"]}]},
             }
 
+    for number, (url, parts) in enumerate(FOREIGN.items()):
+        yield {
+            "resourceType": "StructureDefinition",
+            "id": f"foreign-{number}",
+            "url": url,
+            "name": f"Foreign{number}",
+            "status": "draft",
+            "fhirVersion": "4.0.1",
+            "kind": "complex-type",
+            "abstract": False,
+            "context": [{"type": "element", "expression": "Element"}],
+            "type": "Extension",
+            "baseDefinition": BASE + "Extension",
+            "derivation": "constraint",
+            "differential": {
+                "element": [
+                    {"id": "Extension", "path": "Extension"},
+                    *(part for name in parts for part in _part(name)),
+                    {"id": "Extension.url", "path": "Extension.url", "fixedUri": url},
+                    *([{"id": "Extension.value[x]", "path": "Extension.value[x]", "max": "0"}] if parts else []),
+                ]
+            },
+        }
+    yield {
+        "resourceType": "CodeSystem",
+        "id": "fhir-types",
+        "url": "http://hl7.org/fhir/fhir-types",
+        "name": "FHIRTypes",
+        "status": "draft",
+        "content": "fragment",
+        "concept": [{"code": "SubscriptionTopic"}],
+    }
     for number in (29, 33):  # DICOM's lists, from pydicom as the server has them
         yield {
             "resourceType": "ValueSet",
@@ -165,7 +215,7 @@ def main() -> int:
 def run(scratch: Path) -> int:
     out = scratch / "out.json"
     command = [
-        *("java", f"-Duser.home={home()}", "-Xmx3g", "-cp", f"{validator()}/*"),
+        *("java", f"-Duser.home={home()}", "-Xmx2g", "-cp", f"{validator()}/*"),
         *("org.hl7.fhir.validation.ValidatorCli", str(scratch / "files"), "-version", "4.0.1", "-tx", "n/a"),
         *("-ig", str(scratch / "guide"), "-output", str(out), "-extension", "any"),
     ]
