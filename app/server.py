@@ -21,7 +21,6 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from app import create_app, observability
-from app.cli import COMMANDS
 from app.config import ANY_INTERFACE, Settings, SettingsError
 from app.demo.cli import STEWARD
 from app.demo.load import load
@@ -68,10 +67,11 @@ def run(settings: Settings, shared: str, stopping: threading.Event) -> None:
     """Keep web server and worker running until it is time to stop. `shared` is where their processes share metrics."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": shared}
     kept = [Kept("web", WEB, environment)]
-    if "worker" in COMMANDS:  # only a release that delivers anything has one
-        kept.append(Kept("worker", WORKER, environment))
+    worker = Kept("worker", WORKER, environment)
     announced, until = False, time.monotonic() + PATIENCE_SECONDS
     while not stopping.wait(0.05):
+        if worker not in kept and (announced or time.monotonic() >= until):
+            kept.append(worker)  # it takes the processor from a web server that is about to be ready
         for one in kept:
             one.attend()
         if not announced and time.monotonic() < until and ready(settings):
