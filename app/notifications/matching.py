@@ -176,9 +176,12 @@ class Matcher:
     # Beginning ---------------------------------------------------------------------------------------------------
 
     def begin(self, tx: Tx, subscriber: Subscriber) -> None:
-        """A subscription to studies or reports begins: what its client can see now is no news to it, and it is to learn
-        when that is withdrawn. No change is matched meanwhile, so that each is either a part of this or told."""
+        """A subscription begins: what has committed is no news to it, and neither is what its client can see of studies
+        and reports; but it is to learn when that is withdrawn. No change is matched meanwhile, so that each is either a
+        part of this or told."""
         telling.hold(tx, wait=True)
+        while changes := telling.take_changes(tx, BATCH):
+            self.match(tx, changes)
         types = {kind for kind, urls in SEEN.items() if _topic(subscriber) in urls}
         if not types:
             return

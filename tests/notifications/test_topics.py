@@ -126,7 +126,7 @@ def test_a_deleted_study_is_withdrawn(steward: Caller, engine: Caller, receiver:
     assert told.status["events"][0]["focus"]["reference"] == f"{BASE}/ImagingStudy/s1"
 
 
-def test_criteria_of_r4_send_the_resource_byput(
+def test_criteria_of_r4_send_the_resource_by_put(
     steward: Caller, engine: Caller, receiver: Receiver, working: Worker
 ) -> None:
     made = engine.post(
