@@ -18,7 +18,7 @@ from app.smart.authorize import Context, Request
 from app.smart.person import Person
 from app.smart.tokens import MOST_SECONDS, SECOND, Tokens, hashed
 from app.storage import authorizations
-from app.storage.authorizations import Family
+from app.storage.authorizations import Code, Family, Refresh
 from app.storage.engine import Tx
 from app.storage.oauth import Client
 
@@ -76,15 +76,8 @@ def issue_code(tx: Tx, request: Request, person: Person, session: str) -> str:
 def held(tx: Tx, code: str, client: Client) -> Held | None:
     """What a code stands for, if it is this client's and good; one that was used ends what came of it."""
     found = authorizations.code(tx, hashed(code))
-    if found is None:
-        return None
-    family = authorizations.family(tx, found.family)
-    if family is None or family.client != client.id:
-        return None
-    if found.used:
-        authorizations.revoke_family(tx, family.id)
-        return None
-    if found.expires <= tx.at:
+    family = _family(tx, found, client)
+    if found is None or family is None:
         return None
     redirect_uri, challenge = orjson.loads(found.body)
     return Held(Authorization.of(family), redirect_uri, challenge, hashed(code))
@@ -107,16 +100,19 @@ def client_of(tx: Tx, refresh_token: str) -> str | None:
 
 def renewed(tx: Tx, refresh_token: str, client: Client) -> Authorization | None:
     """What a refresh token stands for, if it is this client's and good; one that was used ends its family."""
-    found = authorizations.refresh(tx, hashed(refresh_token))
-    if found is None:
-        return None
-    family = authorizations.family(tx, found.family)
-    if family is None or family.client != client.id:
+    family = _family(tx, authorizations.refresh(tx, hashed(refresh_token)), client)
+    return Authorization.of(family) if family else None
+
+
+def _family(tx: Tx, found: Code | Refresh | None, client: Client) -> Family | None:
+    """The family of a code or refresh token that is this client's and still good. One that was used before ends it."""
+    family = authorizations.family(tx, found.family) if found else None
+    if found is None or family is None or family.client != client.id:
         return None
     if found.used:
         authorizations.revoke_family(tx, family.id)
         return None
-    return Authorization.of(family) if found.expires > tx.at else None
+    return family if found.expires > tx.at else None
 
 
 def rotate(tx: Tx, refresh_token: str, authorization: Authorization) -> bool:
