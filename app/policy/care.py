@@ -6,6 +6,7 @@ no rule accepts, so that it can be named as the reason but never opens anything.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.fhir.temporal import interval
 from app.policy.coding import listed
 from app.policy.model import Relationship
 from app.policy.organisation import questions
+from app.policy.provision import Post
 
 Resolve = Callable[[str], str | None]
 Span = tuple[int | None, int | None]
@@ -168,6 +170,22 @@ def _referral(resource: dict[str, Any], resolve: Resolve, zone: str) -> Iterator
             members=frozenset(m for p in performers for m in _people(p, resolve)),
             start=authored[0] if authored else None,
         )
+
+
+def post_of(resource: dict[str, Any], resolve: Resolve, zone: str) -> str:
+    """A PractitionerRole as a Consent that names it reads it, kept as text so that a resolver can answer with it. One
+    whose organisation or period cannot be read is nobody's for certain."""
+    orgs = _organisations(resource.get("organization"), resolve)
+    span = _span(resource, "period", zone)
+    active = resource.get("active", True) is True and span is not None and NOBODY not in orgs
+    low, high = span or (None, None)
+    organisation = next(iter(orgs - {NOBODY}), None)
+    return json.dumps([organisation, low, high, active])
+
+
+def post_from(text: str) -> Post:
+    """What `post_of` wrote."""
+    return Post(*json.loads(text))
 
 
 # Reading elements -------------------------------------------------------------------------------------------------

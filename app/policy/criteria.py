@@ -12,6 +12,7 @@ from typing import Any
 
 from app.fhir.temporal import interval
 from app.policy import coding
+from app.policy.care import post_from
 from app.policy.coding import LEVELS
 from app.policy.model import ROLES
 from app.policy.organisation import questions
@@ -111,7 +112,14 @@ def _actor(actor: object, reader: Reader) -> Actor:
         return Actor(UNRESOLVED)
     if "reference" not in actor:
         return Actor(None, roles) if roles else Actor(UNRESOLVED)
-    return Actor(named(actor["reference"], reader) or UNRESOLVED, roles)
+    key = named(actor["reference"], reader)
+    if key is None:
+        return Actor(UNRESOLVED, roles)
+    text = actor["reference"].get("reference")
+    if not (isinstance(text, str) and text.startswith("PractitionerRole/")):
+        return Actor(key, roles)
+    said = reader.resolve(f"post:{'/'.join(text.split('/')[:2])}")
+    return Actor(key, roles, post_from(said)) if said else Actor(UNRESOLVED, roles)
 
 
 def named(reference: object, reader: Reader) -> str | None:

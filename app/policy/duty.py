@@ -1,6 +1,7 @@
-"""What a decision obliges the registry to do beside recording it: somebody's task, made once and never once a request.
+"""What a decision obliges the registry to do beside recording it: somebody's task, or a notice to somebody, made once
+and never once a request.
 
-A Decision names its obligations; this room says which of them are tasks, for whom, and when two are the same task.
+A Decision names its obligations; this room says which of them are tasks or notices, for whom, and when two are the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import date
 from hashlib import blake2b
 
 from app.policy.directive import Directive
-from app.policy.model import Decision, Request
+from app.policy.model import Decision, EmergencyGrant, Request
 from app.policy.person import Person
 
 DAY = 24 * 3_600_000_000
@@ -22,6 +23,11 @@ ASKS = {
     "REVIEW_WORKLIST": "the glass was broken; review whether there was reason to",
     "MINOR_REVIEW": "the patient comes of age to choose for themselves; ask whether the choice made for them stands",
 }
+TELLS = {
+    "NOTIFY_PRIVACY_OFFICER": "a member of your organisation broke the glass; the task of reviewing it is yours",
+    "NOTIFY_SOURCE_ORG": "a member of another organisation broke the glass and may be shown imaging that yours made;"
+    " their privacy officer reviews it",
+}
 OF_AGE = 16
 EPOCH = date(1970, 1, 1).toordinal()
 OF_RECORDS = ("CONFLICT_TASK", "ALERT_DQ")
@@ -29,32 +35,56 @@ OF_RECORDS = ("CONFLICT_TASK", "ALERT_DQ")
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """`code` is a key of ASKS. `owner`: the organisation whose task it is, None for the one that keeps `basis`, which
-    are the resources that it is about. Duties with one `id` are one task."""
+    """`code` is a key of ASKS (a task) or of TELLS (a notice). `owner`: the organisation whose it is, None for the one
+    that keeps `basis`, which are the resources that it is about (of NOTIFY_SOURCE_ORG: each that made one of the
+    patient's studies). `grant`: the emergency access it is about. Duties with one `id` are one."""
 
     code: str
-    patient: str | None
+    records: tuple[str, ...]
     basis: tuple[str, ...]
     owner: str | None
     id: str
+    grant: str | None = None
 
     @property
-    def asks(self) -> str:
-        return ASKS[self.code]
+    def patient(self) -> str | None:
+        return self.records[0] if self.records else None
+
+    @property
+    def says(self) -> str:
+        return ASKS.get(self.code) or TELLS[self.code]
 
 
-def duty(code: str, patients: Iterable[str], basis: Iterable[str], owner: str | None, *same: object) -> Duty:
+def duty(
+    code: str,
+    patients: Iterable[str],
+    basis: Iterable[str],
+    owner: str | None,
+    *same: object,
+    grant: str | None = None,
+) -> Duty:
     """A duty about a person (their records) which is the same as any other with equal code, records and `same`."""
     records = sorted(patients)
     text = "\x1f".join([code, *records, *map(str, same)])
     id = f"{code.lower().replace('_', '-')}-{blake2b(text.encode(), digest_size=12).hexdigest()}"
-    return Duty(code, records[0] if records else None, tuple(basis), owner, id)
+    return Duty(code, tuple(records), tuple(basis), owner, id, grant)
+
+
+def broken_glass(used: EmergencyGrant, patients: Iterable[str]) -> tuple[Duty, ...]:
+    """What one emergency access obliges to, when it is given as when it is used: its review, and word to the privacy
+    officers of the organisation that asked and of those that made the images. The notices name nobody."""
+    records = sorted(patients)
+    review = duty("REVIEW_WORKLIST", records, (), used.organisation, used.ref, grant=used.ref)
+    told = ("NOTIFY_PRIVACY_OFFICER", (f"Task/{review.id}",), used.organisation), ("NOTIFY_SOURCE_ORG", (), None)
+    notices = (duty(code, records, basis, owner, used.ref, grant=used.ref) for code, basis, owner in told)
+    return (review, *notices)
 
 
 def duties(request: Request, person: Person, decisions: Iterable[Decision], at: int) -> Iterator[Duty]:
     """The tasks that decisions about one person oblige to. One about records is new when a consent has changed; one
     about a requester on another day; one about an emergency grant with another grant."""
-    for code in dict.fromkeys(code for one in decisions for code in one.obligations if code in ASKS):
+    found = list(decisions)
+    for code in dict.fromkeys(code for one in found for code in one.obligations if code in ASKS):
         asker = request.requester
         if code in OF_RECORDS:
             versions = sorted(one.basis for one in person.directives)
@@ -62,9 +92,10 @@ def duties(request: Request, person: Person, decisions: Iterable[Decision], at: 
         elif code == "ALERT_PRIVACY":
             who = asker.practitioner or asker.client
             yield duty(code, person.patients, (), asker.organisation, asker.organisation, who, at // DAY)
-        else:
-            used = sorted(one.ref for one in person.grants)
-            yield duty(code, person.patients, (), asker.organisation, *used)
+    relied = {basis for one in found if "REVIEW_WORKLIST" in one.obligations for basis in one.basis}
+    for used in person.grants:
+        if f"{used.ref}/_history/{used.version}" in relied:
+            yield from broken_glass(used, person.patients)
 
 
 def comes_of_age(one: Directive, born: int | None, months: int, at: int) -> Duty | None:

@@ -6,7 +6,7 @@ from app.policy.model import EmergencyGrant, Request
 from app.policy.person import Person
 from app.policy.switches import Switches
 
-LONGEST = 24 * 3_600_000_000  # whatever a grant says of itself
+HOUR = 3_600_000_000
 VITAL_INTEREST = frozenset({"vital-interest", "vital_interest"})
 OBLIGATIONS = ("NOTIFY_PRIVACY_OFFICER", "REVIEW_WORKLIST", "NOTIFY_SOURCE_ORG")
 
@@ -16,8 +16,9 @@ def presented(request: Request, person: Person) -> list[EmergencyGrant]:
     return [one for one in person.grants if request.grant is None or one.ref == request.grant]
 
 
-def until(one: EmergencyGrant) -> int:
-    return min(one.end, one.start + LONGEST)
+def until(one: EmergencyGrant, switches: Switches) -> int:
+    """Its end, and never later than the region lets one last, whatever a grant says of itself (P16)."""
+    return min(one.end, one.start + switches.break_glass_hours * HOUR)
 
 
 def valid(one: EmergencyGrant, request: Request, person: Person, switches: Switches, at: int) -> bool:
@@ -29,7 +30,7 @@ def valid(one: EmergencyGrant, request: Request, person: Person, switches: Switc
         and asker.practitioner == one.practitioner
         and asker.organisation == one.organisation
         and one.patient in person.patients
-        and one.start <= at < until(one)
+        and one.start <= at < until(one, switches)
         and not one.revoked
         and (switches.break_glass_after_death or not person.deceased)
     )
@@ -38,7 +39,9 @@ def valid(one: EmergencyGrant, request: Request, person: Person, switches: Switc
 def best(request: Request, person: Person, switches: Switches, at: int) -> EmergencyGrant | None:
     """The valid grant that goes furthest: one that may override a refusal, then the one that lasts longest."""
     found = [one for one in presented(request, person) if valid(one, request, person, switches, at)]
-    return max(found, key=lambda one: (may_override(one, switches), until(one), one.ref, one.version), default=None)
+    return max(
+        found, key=lambda one: (may_override(one, switches), until(one, switches), one.ref, one.version), default=None
+    )
 
 
 def may_override(one: EmergencyGrant, switches: Switches) -> bool:

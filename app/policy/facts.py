@@ -66,7 +66,7 @@ class Facts:
         named = (one.organisation, one.practitioner, one.client, one.client and f"Device/{one.client}", one.patient)
         keys = frozenset(key for key in named if key) | one.ancestors | one.groups
         purposes = Asker.purposes_of(self.request.purpose or "", self.care_purpose or "")
-        asker = Asker(keys, one.role, purposes, self.at)
+        asker = Asker(keys, one.role, purposes, self.at, self.orgs)
         return consents.choices(self.person.directives, self.person.patients, asker, self.switches)
 
     @once
@@ -131,7 +131,7 @@ class Facts:
         """When what a permit rests on next changes."""
         ends = [self.choices.until]
         if self.grant:
-            ends.append(emergency.until(self.grant))
+            ends.append(emergency.until(self.grant, self.switches))
         elif self.standing:
             ends.append(self.standing.until)
         return min((end for end in ends if end is not None), default=None)

@@ -17,18 +17,58 @@ UNRESOLVED = "?"  # an actor that could not be told when the Consent was written
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """A PractitionerRole: a person at one organisation (None: wherever they act), in [low, high).
+
+    https://hl7.org/fhir/R4/practitionerrole.html. The same person elsewhere is not who it names.
+    """
+
+    organisation: str | None
+    low: int | None = None
+    high: int | None = None
+    active: bool = True
+
+    def held(self, asker: Asker) -> bool | None:
+        """Whether the person asks in this post; unknown where they ask at another site of its trust, or when the post
+        is not theirs any more."""
+        if self.organisation is not None and self.organisation not in asker.keys:
+            return None if self.organisation in asker.tree else False
+        now = (self.low is None or self.low <= asker.at) and (self.high is None or asker.at < self.high)
+        return True if now and self.active else None
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
-    """Whom a provision names: the key of an organisation, person, client or group, a role, or both."""
+    """Whom a provision names: the key of an organisation, person, client or group, a role, or both. `post`: the person
+    in that post alone."""
 
     key: str | None
     roles: frozenset[str] = frozenset()
+    post: Post | None = None
 
     def matches(self, asker: Asker) -> bool | None:
         if self.roles and asker.role not in self.roles:
             return False
         if self.key == UNRESOLVED:
             return None
-        return self.key is None or self.key in asker.keys
+        if self.key is not None and self.key not in asker.keys:
+            return False
+        return self.post is None or self.post.held(asker)
+
+    def moments(self) -> Iterator[int]:
+        """The instants at which the post begins or ends."""
+        if self.post is not None:
+            yield from (moment for moment in (self.post.low, self.post.high) if moment is not None)
+
+    def as_json(self) -> list[Any]:
+        post = self.post
+        said = [] if post is None else [[post.organisation, post.low, post.high, post.active]]
+        return [self.key, sorted(self.roles), *said]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Actor:
+        key, roles, *said = data
+        return cls(key, frozenset(roles), Post(*said[0]) if said else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +79,7 @@ class Asker:
     role: str
     purposes: frozenset[str]  # the code asked for, what the region maps it to, and all that stand for these
     at: int
+    tree: frozenset[str] = frozenset()  # the organisations that count as the requester's (P7)
 
     @staticmethod
     def purposes_of(*codes: str) -> frozenset[str]:
@@ -69,8 +110,10 @@ class Provision:
         return conj(Const(True if True in found else None if None in found else False), self.study)
 
     def moments(self) -> Iterator[int]:
-        """The instants at which this or a nested provision starts or ends."""
+        """The instants at which this, a nested provision, or the post of somebody it names starts or ends."""
         yield from (moment for moment in (self.low, self.high) if moment is not None)
+        for actor in self.actors or ():
+            yield from actor.moments()
         for child in self.children:
             yield from child.moments()
 
@@ -79,7 +122,7 @@ class Provision:
         if self.low is not None or self.high is not None:
             data["period"] = [self.low, self.high]
         if self.actors is not None:
-            data["actors"] = [[actor.key, sorted(actor.roles)] for actor in self.actors]
+            data["actors"] = [actor.as_json() for actor in self.actors]
         if self.purposes is not None:
             data["purposes"] = sorted(self.purposes)
         if self.study != TRUE:
@@ -95,7 +138,7 @@ class Provision:
             data["permit"],
             low,
             high,
-            tuple(Actor(key, frozenset(roles)) for key, roles in data["actors"]) if "actors" in data else None,
+            tuple(Actor.from_json(one) for one in data["actors"]) if "actors" in data else None,
             frozenset(data["purposes"]) if "purposes" in data else None,
             from_json(data["study"]) if "study" in data else TRUE,
             tuple(cls.from_json(child) for child in data.get("children", ())),

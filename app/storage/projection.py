@@ -13,7 +13,7 @@ import orjson
 from app.fhir.index import Index
 from app.fhir.registry import TYPES
 from app.policy import directive, organisation
-from app.policy.care import compile_relationships
+from app.policy.care import compile_relationships, post_of
 from app.policy.coding import listed
 from app.policy.model import Relationship
 from app.policy.study import compile_study, identifiers, origins_of
@@ -219,6 +219,7 @@ def learn(tx: Tx, now: Stored) -> None:
     tx.memory["means", f"owner:{now.ref}"] = now.owner
     if now.type == "PractitionerRole":
         tx.memory.pop(("means", now.ref), None)
+        tx.memory.pop(("means", f"post:{now.ref}"), None)
     else:
         tx.memory["means", now.ref] = now.owner if now.type == "Endpoint" else now.ref
     if now.type == "Patient":
@@ -234,6 +235,8 @@ def _resolve(tx: Tx, reference: str) -> str | None:
         return row[0] if row else None
     if reference.startswith("owner:"):
         return _owner_of(tx, reference.removeprefix("owner:"))
+    if reference.startswith("post:"):
+        return _post(tx, reference.removeprefix("post:"))
     type_name, _, rest = reference.partition("/")
     id = rest.split("/")[0]
     if type_name == "Organization":
@@ -269,6 +272,18 @@ def _owner_of(tx: Tx, reference: str) -> str | None:
         id,
     )
     return row[0] if row else None
+
+
+def _post(tx: Tx, reference: str) -> str | None:
+    """A PractitionerRole in store, as a Consent that names it needs it."""
+    type_name, _, id = reference.partition("/")
+    row = tx.one(
+        "SELECT r.content FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
+        " WHERE i.type = ? AND i.id = ? AND NOT r.deleted",
+        TYPES[type_name].code,
+        id,
+    )
+    return post_of(orjson.loads(row[0]), resolver(tx), tx.zone) if row else None
 
 
 def _by_identifier(tx: Tx, text: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from app.policy.care import post_of
 from app.policy.decide import Person
 from app.policy.directive import Directive, compile_consent
 from app.policy.model import EmergencyGrant, Relationship, Request, Requester, Study
@@ -35,6 +36,9 @@ class Register:
             one = self.held.get(asked.removeprefix("owner:"), {})
             owner = one.get("managingOrganization") or one.get("organization") or {}
             return self.resolve(owner["reference"]) if "reference" in owner else None
+        if asked.startswith("post:"):
+            role = self.held.get(asked.removeprefix("post:"))
+            return post_of(role, self.resolve, ZONE) if role else None
         if asked.startswith("parent:"):
             return next((one.parent for one in self.entries() if one.key == asked.removeprefix("parent:")), None)
         one = self.held.get(asked)

@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 from flask import Flask
 
+from app.fhir.registry import TYPES
 from app.interactions import Services
 from app.storage import resources
+from app.storage.engine import Tx
 from tests.doors.doors import ALL
-from tests.support.region import Caller, caller, consent, patient
+from tests.support.region import STUDY_UID, Caller, caller, consent, patient, study
 
 SEARCH = "/ImagingStudy?patient=p1"
 
@@ -89,6 +91,68 @@ def test_emergency_access_without_a_grant_alerts_privacy_once_a_day_for_each_who
         who.get(SEARCH)
         who.get(SEARCH)
     assert codes(steward) == ["ALERT_PRIVACY", "ALERT_PRIVACY"]
+
+
+def granted(app: Flask, hours: int = 2) -> int:
+    """An emergency grant of the doctor at B for p2, who is nobody's patient there. The instant it was given."""
+    store = app.extensions["services"].store
+    at = int(store.clock())
+
+    def work(tx: Tx) -> None:
+        rid = tx.rows("SELECT patient FROM person WHERE id = 'p2'")[0][0]
+        tx.run(
+            "INSERT INTO emergency_grant (patient, id, version, practitioner, organisation, low, high, reason, note, revoked)"
+            " VALUES (?, 'grant-1', 1, 'Practitioner/dr', 'ods:RXB', ?, ?, 'emergency', '', FALSE)",
+            rid,
+            at - 60_000_000,
+            at + hours * 3_600_000_000,
+        )
+
+    store.retry(work)
+    return at
+
+
+def test_a_broken_glass_is_reviewed_and_told_to_the_privacy_officers_of_both_sides_once_and_names_nobody(
+    app: Flask, steward: Caller
+) -> None:
+    steward.put("/Patient/p2", patient("p2", "9990000026"))
+    steward.put("/ImagingStudy/s2", study("s2", f"{STUDY_UID}.2", subject="p2"))
+    steward.put("/ImagingStudy/s3", study("s3", f"{STUDY_UID}.3", subject="p2"))
+    granted(app)
+    doctor = caller(app, "app", "RXB", "user/*.rs", role="clinician", purpose="BTG", practitioner="Practitioner/dr")
+    for _ in range(3):
+        assert sorted(doctor.ids("/ImagingStudy?patient=p2")) == ["s2", "s3"]
+        assert doctor.get("/ImagingStudy/s2").status_code == 200
+    assert codes(steward) == ["REVIEW_WORKLIST"]
+    found = {}
+    for ods in ("RXA", "RXB", "RXC"):
+        officer = caller(app, "app", ods, "user/*.rs", role="privacy", practitioner="Practitioner/ig")
+        found[ods] = [e["resource"] for e in officer.get("/Communication").json.get("entry", ())]
+    assert {ods: [one["category"][0]["coding"][0]["code"] for one in told] for ods, told in found.items()} == {
+        "RXA": ["NOTIFY_SOURCE_ORG"],
+        "RXB": ["NOTIFY_PRIVACY_OFFICER"],
+        "RXC": [],
+    }
+    review = tasks(steward)[0]
+    assert found["RXB"][0]["about"][0] == {"reference": f"Task/{review['id']}"}
+    assert found["RXA"][0]["about"][-1]["identifier"]["value"] == "grant-1"
+    for told in (*found["RXA"], *found["RXB"]):
+        body = {name: value for name, value in told.items() if name not in ("id", "meta")}
+        assert not any(secret in orjson.dumps(body) for secret in (b"p2", b"9990000026", b"Practitioner/dr", b"s2"))
+        checked = steward.post("/Communication/$validate", told).json
+        assert [one for one in checked["issue"] if one["severity"] in ("error", "fatal")] == []
+
+
+def test_word_of_a_broken_glass_is_a_change_that_is_notified(app: Flask, steward: Caller) -> None:
+    steward.put("/Patient/p2", patient("p2", "9990000026"))
+    steward.put("/ImagingStudy/s2", study("s2", f"{STUDY_UID}.2", subject="p2"))
+    granted(app)
+    doctor = caller(app, "app", "RXB", "user/*.rs", role="clinician", purpose="BTG", practitioner="Practitioner/dr")
+    doctor.get("/ImagingStudy/s2")
+    with app.extensions["services"].store.begin(reads=True) as tx:
+        kinds = {TYPES["Task"].code: "Task", TYPES["Communication"].code: "Communication"}
+        changed = [kinds[kind] for (kind,) in tx.rows("SELECT type FROM change ORDER BY seq") if kind in kinds]
+    assert sorted(changed) == ["Communication", "Communication", "Task"]
 
 
 def test_no_ordinary_client_sees_the_tasks(app: Flask, steward: Caller, treating: Caller) -> None:

@@ -164,3 +164,32 @@ def test_every_look_and_every_refusal_is_an_audit_event(
     refused = steward.get("/AuditEvent?outcome=4").json["entry"]
     assert any("no care relationship" in e["resource"].get("outcomeDesc", "") for e in refused)
     assert treating.get("/AuditEvent").status_code == 403
+
+
+def test_a_choice_that_names_a_persons_role_binds_them_there_and_changes_with_the_role(
+    app: Flask, steward: Caller, treating: Caller
+) -> None:
+    """The same doctor at another trust is somebody that the patient did not name; when the role moves, so does the choice."""
+
+    def role(ods: str) -> dict[str, object]:
+        return {
+            "resourceType": "PractitionerRole",
+            "id": "r1",
+            "practitioner": {"reference": "Practitioner/dr"},
+            "organization": {"reference": f"Organization/{ods.lower()}"},
+        }
+
+    steward.put("/Practitioner/dr", {"resourceType": "Practitioner", "id": "dr"})
+    steward.put("/EpisodeOfCare/e2", episode("e2", "RXC"))
+    assert steward.put("/PractitionerRole/r1", role("RXB")).status_code == 201
+    receiver = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]}
+    nested = {"type": "deny", "actor": [{"role": receiver, "reference": {"reference": "PractitionerRole/r1"}}]}
+    made = steward.put("/Consent/c1", consent(provision={"type": "permit", "provision": [nested]}))
+    assert made.status_code == 201, made.text
+    at_b, at_c = (
+        caller(app, "app", ods, "user/*.rs", role="clinician", practitioner="Practitioner/dr") for ods in ("RXB", "RXC")
+    )
+    colleague = caller(app, "app", "RXB", "user/*.rs", role="clinician", practitioner="Practitioner/other")
+    assert [one.ids("/ImagingStudy?patient=p1") for one in (at_b, at_c, colleague)] == [[], ["s1"], ["s1"]]
+    assert steward.put("/PractitionerRole/r1", role("RXC")).status_code == 200
+    assert [one.ids("/ImagingStudy?patient=p1") for one in (at_b, at_c, colleague)] == [["s1"], [], ["s1"]]

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from app.policy.duty import ASKS
+from app.policy.duty import ASKS, TELLS
 from app.policy.reason import FAMILIES, MEANINGS
 from app.policy.rules import RULES
 from app.policy.switches import CHOICES, Switches
@@ -42,7 +42,9 @@ def reasons() -> str:
 
 
 def tasks() -> str:
-    return _table(("Obligation", "The task"), [(f"`{code}`", text) for code, text in ASKS.items()])
+    kinds = (("Task", ASKS), ("Communication", TELLS))
+    rows = [(f"`{code}`", kind, text) for kind, texts in kinds for code, text in texts.items()]
+    return _table(("Obligation", "Made as", "It says"), rows)
 
 
 PARTS = {"rules": rules, "choices": choices, "reasons": reasons, "tasks": tasks}

@@ -14,7 +14,7 @@ from app.policy.emergency import valid
 from app.policy.model import EmergencyGrant, Relationship, Request, Requester, Study
 from app.policy.person import Person
 from app.policy.predicate import FALSE, TRUE, UNKNOWN, AnyOf, Const, Started, evaluate
-from app.policy.provision import UNRESOLVED, Actor, Asker, Provision
+from app.policy.provision import UNRESOLVED, Actor, Asker, Post, Provision
 from app.policy.relationship import DAY, HOUR, misses, standing
 from app.policy.switches import Switches, load
 
@@ -71,6 +71,7 @@ def test_a_relationship_holds_from_its_first_instant_until_its_end(
     ("choices", "one"),
     [
         ("", related("episode", "finished", None, AT)),
+        ("", related("episode", "finished", None, AT + HOUR)),
         ('onhold_counts = "never"', related("episode", "onhold")),
         ("waitlist_counts = false", related("episode", "waitlist")),
         ('referral_priorities = ["stat"]', related("referral", "active/asap", AT)),
@@ -129,7 +130,7 @@ def test_a_relationship_that_does_not_hold_says_why(one: Relationship, at: int, 
 
 # Consents -----------------------------------------------------------------------------------------------------------
 
-ASKER = Asker(frozenset({"ods:B"}), "clinician", frozenset({"TREAT"}), AT)
+ASKER = Asker(frozenset({"ods:B"}), "clinician", frozenset({"TREAT"}), AT, frozenset({"ods:B", "ods:B1"}))
 
 
 def choice(permit: bool, **more: Any) -> Directive:
@@ -152,7 +153,9 @@ def test_a_choice_and_a_provision_act_from_their_first_instant_until_their_end(
     one = choice(False, low=low, high=high)
     assert consents.effective([one], Switches(), AT) == ([one] if acts else [])
     assert Provision(False, low, high).applies(ASKER) == (TRUE if acts else FALSE)
-    assert list(Provision(False, low, high).moments()) == [moment for moment in (low, high) if moment is not None]
+    stated = [moment for moment in (low, high) if moment is not None]
+    assert list(Provision(False, low, high).moments()) == stated
+    assert list(Provision(False, actors=(Actor("x"), Actor("y", post=Post(None, low, high)))).moments()) == stated
 
 
 def test_a_newer_choice_replaces_only_one_that_was_over_when_it_was_made() -> None:
@@ -217,6 +220,14 @@ def test_a_proxys_permission_counts_when_verified_and_only_where_the_region_says
         (Actor(None, frozenset({"clerical"})), False),
         (Actor(UNRESOLVED), None),
         (Actor(UNRESOLVED, frozenset({"clerical"})), False),
+        (Actor("ods:B", post=Post(None)), True),
+        (Actor("ods:B", post=Post("ods:B", AT, AT + 1)), True),
+        (Actor("ods:B", post=Post("ods:B", AT + 1)), None),
+        (Actor("ods:B", post=Post("ods:B", None, AT)), None),
+        (Actor("ods:B", post=Post("ods:B", active=False)), None),
+        (Actor("ods:B", post=Post("ods:B1")), None),
+        (Actor("ods:B", post=Post("ods:C")), False),
+        (Actor("ods:C", post=Post("ods:B")), False),
     ],
 )
 def test_a_provision_matches_its_actors_in_three_values(actor: Actor, matches: bool | None) -> None:
@@ -233,6 +244,7 @@ def test_a_provision_matches_its_actors_in_three_values(actor: Actor, matches: b
         Provision(False, AT),
         Provision(False, None, AT),
         Provision(True, actors=(Actor("ods:B", frozenset({"clinician"})),)),
+        Provision(True, actors=(Actor("Practitioner/dr", post=Post("ods:B", AT, None, False)), Actor("ods:C"))),
         Provision(True, purposes=frozenset({"TREAT"})),
         Provision(True, study=AnyOf("code", frozenset({"|x"})), children=(Provision(False),)),
     ],
@@ -277,8 +289,8 @@ ASKED = Request(Requester("ods:B", ORGS, DOCTOR, "clinician"), "BTG")
         (GRANT, AT - 1, False),
         (GRANT, AT + HOUR - 1, True),
         (GRANT, AT + HOUR, False),
-        (replace(GRANT, end=AT + 9 * DAY), AT + DAY - 1, True),
-        (replace(GRANT, end=AT + 9 * DAY), AT + DAY, False),
+        (replace(GRANT, end=AT + 9 * DAY), AT + 4 * HOUR - 1, True),
+        (replace(GRANT, end=AT + 9 * DAY), AT + 4 * HOUR, False),
         (replace(GRANT, practitioner="Practitioner/x"), AT, False),
         (replace(GRANT, organisation="ods:C"), AT, False),
         (replace(GRANT, patient="Patient/q"), AT, False),
@@ -291,6 +303,17 @@ def test_an_emergency_grant_is_good_for_its_person_and_patient_in_its_time(
     assert valid(grant, ASKED, Person(PATIENTS), Switches(), at) is good
     clerk = replace(ASKED, requester=replace(ASKED.requester, role="clerical"))
     assert not valid(grant, clerk, Person(PATIENTS), Switches(), at)
+
+
+def test_an_emergency_grant_lasts_no_longer_than_the_region_lets_one_whatever_it_says_of_itself() -> None:
+    """P16: also one that was made under a choice of more hours."""
+    long = replace(GRANT, end=AT + 9 * DAY)
+    for hours in (1, 24):
+        switches = load(f"break_glass_hours = {hours}")
+        end = AT + hours * HOUR
+        assert [valid(long, ASKED, Person(PATIENTS), switches, at) for at in (end - 1, end)] == [True, False]
+        found = decide(ASKED, Person(PATIENTS, grants=(long,)), STUDY, switches, end - 60_000_000)
+        assert (found.reasons[0], found.expires) == ("BTG_SELF_CLAIMED", end)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,60 @@ def test_a_choice_may_name_a_team_or_group_of_which_the_requester_is_one(type_na
     assert decided(held, refused).permitted
 
 
+def post(ods: str | None, **more: Any) -> dict[str, Any]:
+    at = {"organization": {"reference": f"Organization/{ods.lower()}"}} if ods else {}
+    return {"resourceType": "PractitionerRole", "id": "r", "practitioner": {"reference": "Practitioner/dr"}} | at | more
+
+
+UNTOLD = {"identifier": {"system": "urn:other", "value": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "refused", "permitted"),
+    [
+        (post("RXB"), True, True),
+        (post(None), True, True),
+        (post("RXC"), False, False),
+        (post("RXB01"), True, False),  # the doctor, by a token of the trust: nobody can say at which site
+        (post("RXB", active=False), True, False),
+        (post("RXB", period={"end": "2026-03-09"}), True, False),
+        (post("RXB", period={"end": "2026-03-10"}), True, True),
+        (post("RXB", period={"start": "2026-03-11"}), True, False),
+        (post("RXB", period={"start": "soon"}), True, False),
+        (post(None, organization=UNTOLD), True, False),
+        (post("RXB", practitioner={"reference": "Practitioner/other"}), False, False),
+    ],
+)
+def test_a_choice_that_names_a_role_means_that_person_at_that_organisation_and_nowhere_else(
+    role: dict[str, Any], refused: bool, permitted: bool
+) -> None:
+    trusts = [organization("RXA"), organization("RXB"), organization("RXB01", "RXB"), organization("RXC")]
+    held = Register([*trusts, patient(), episode(), study(), role])
+    for outer, inner, expected in (("permit", "deny", refused), ("deny", "permit", permitted)):
+        nested = {"type": inner, "actor": [actor("PractitionerRole/r")]}
+        choice = consent() | {"provision": {"type": outer, "provision": [nested]}}
+        tree = frozenset({"ods:RXB", "ods:RXB01"})
+        asker = Requester("ods:RXB", tree, "Practitioner/dr", "clinician", "app")
+        person = replace(held.person("Patient/p1"), directives=(compile_consent(choice, held.resolve, ZONE),))
+        found = decide(Request(asker, "TREAT"), person, held.study("ImagingStudy/s1"), Switches(), AT)
+        assert found.permitted is (not expected if inner == "deny" else expected), (outer, found.reasons)
+
+
+def test_a_role_that_is_not_on_file_is_somebody_who_cannot_be_told() -> None:
+    held = Register([organization("RXA"), organization("RXB"), patient(), episode(), study()])
+    nested = {"type": "deny", "actor": [actor("PractitionerRole/none")]}
+    assert not decided(held, consent() | {"provision": {"type": "permit", "provision": [nested]}}).permitted
+
+
+def test_a_permit_ends_when_the_post_of_somebody_named_begins() -> None:
+    starts = post("RXB", practitioner={"reference": "Practitioner/dr"}, period={"start": "2026-03-10T10:05:00Z"})
+    held = Register([organization("RXA"), organization("RXB"), patient(), episode(), study(), starts])
+    choice = consent() | {
+        "provision": {"type": "permit", "provision": [{"type": "permit", "actor": [actor("PractitionerRole/r")]}]}
+    }
+    assert decided(held, choice).expires == AT + 300 * SECOND
+
+
 def test_a_permit_ends_when_the_requesters_groups_change() -> None:
     held = Register([organization("RXA"), organization("RXB"), patient(), episode(), study()])
     assert decided(held, None, groups_until=AT + 60 * SECOND).expires == AT + 60 * SECOND
