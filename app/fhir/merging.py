@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from app.fhir.study import counted
+from app.fhir.study import STUDY_ORDER, counted, in_order
 
 # What only the archive's whole word may take away again; everything else in a study is another's to keep.
 STATED = ("started", "basedOn", "referrer", "interpreter", "procedureCode", "location", "reasonCode", "description")
@@ -36,11 +36,11 @@ def merged(
     result = dict(current)
     if "series" not in incoming and "series" in current:
         # An announcement knows less than the instances do.
-        result["endpoint"] = _references([*_named(current.get("endpoint")), endpoint])
+        result["endpoint"] = _references([*named(current.get("endpoint")), endpoint])
         return counted(result)
-    sole = set(_named(current.get("endpoint"))) <= {endpoint}
+    sole = set(named(current.get("endpoint"))) <= {endpoint}
     result["identifier"] = _identifiers(
-        current, incoming, replace=whole and sole, own=_named(current.get("endpoint")) == [endpoint]
+        current, incoming, replace=whole and sole, own=named(current.get("endpoint")) == [endpoint]
     )
     for name in STATED:
         if name in incoming and (name not in current or (whole and sole)):
@@ -53,20 +53,20 @@ def merged(
         result.update(
             {name: incoming[name] for name in ("modality", "numberOfSeries", "numberOfInstances") if name in incoming}
         )
-        result["endpoint"] = _references([*_named(current.get("endpoint")), endpoint])
+        result["endpoint"] = _references([*named(current.get("endpoint")), endpoint])
         return result
     holders = _holders(current)
     if whole:
         _forget(result, holders, incoming, endpoint)
     _add(result, holders, incoming, endpoint, whole=whole and sole)
-    return counted(_placed(result, holders, [*_named(current.get("endpoint")), endpoint]))
+    return counted(_placed(result, holders, [*named(current.get("endpoint")), endpoint]))
 
 
 def withdrawn(current: dict[str, Any], endpoint: str, status: str = "cancelled") -> dict[str, Any]:
     """`current` after the archive at `endpoint` has given the study up: its endpoint goes at once; with the last
     archive the study gets `status`, and keeps what is known of it."""
     holders = _holders(current)
-    left = [name for name in _named(current.get("endpoint")) if name != endpoint]
+    left = [name for name in named(current.get("endpoint")) if name != endpoint]
     result = dict(current)
     if not left:
         result["series"] = [{k: v for k, v in one.items() if k != "endpoint"} for one in current.get("series", [])]
@@ -82,17 +82,60 @@ def withdrawn(current: dict[str, Any], endpoint: str, status: str = "cancelled")
     return result
 
 
+def keeping(current: dict[str, Any], sent: dict[str, Any], others: Iterable[str]) -> dict[str, Any]:
+    """`sent` in place of `current`, where the sender may not speak for the archives `others`: what these hold stays,
+    series by series, and a study that they hold is not cancelled. Equal to `sent` where it takes nothing away."""
+    theirs = held_by(current) & set(others)
+    if not theirs:
+        return sent
+    result = dict(sent)
+    if result.get("status") == "cancelled" and current.get("status") != "cancelled":
+        result["status"] = current["status"]
+    had, general = _holders(current), named(sent.get("endpoint"))
+    stated = _holders(sent) if "series" in sent else {uid: [n for n in of if n in general] for uid, of in had.items()}
+    holders = {uid: list(of) for uid, of in stated.items()}
+    for uid, of in had.items():
+        holders[uid] = list(dict.fromkeys([*holders.get(uid, ()), *(name for name in of if name in theirs)]))
+    present = {one["uid"] for one in sent.get("series", [])}
+    kept = [one for one in current.get("series", []) if one["uid"] not in present and theirs & set(had[one["uid"]])]
+    if not kept and holders == stated and theirs <= set(general):
+        return result
+    known = named(current.get("endpoint"))
+    endpoints = [name for name in known if name in theirs or name in general] + general
+    if not present and not kept:
+        return in_order(result | {"endpoint": _references(endpoints)}, STUDY_ORDER)
+    result["series"] = [*sent.get("series", []), *kept]
+    return counted(_placed(result, holders, endpoints))
+
+
 def rejected(current: dict[str, Any], instances: Iterable[str], endpoint: str, status: str) -> dict[str, Any]:
     """`current` without instances that an archive holding them rejected (IHE IOCM); the whole study withdrawn when
-    none is left."""
-    gone, holders = set(instances), _holders(current)
-    series = []
+    none is left. What was never this patient's goes for every archive; what one archive has only done with stays where
+    another holds the series too."""
+    gone, holders, series = set(instances), _holders(current), []
+    wrong, before = status == "entered-in-error", _holders(current)
     for one in current.get("series", []):
-        own = endpoint in holders[one["uid"]]
-        left = [found for found in one.get("instance", []) if not (own and found["uid"] in gone)]
-        if left:
-            series.append({**one, "instance": left})
-    return counted({**current, "series": series}) if series else withdrawn(current, endpoint, status)
+        uid, held = one["uid"], one.get("instance", [])
+        left = [found for found in held if found["uid"] not in gone]
+        if endpoint in before[uid] and len(left) < len(held):
+            if not wrong and before[uid] != [endpoint]:
+                holders[uid] = before[uid] if left else [name for name in before[uid] if name != endpoint]
+            elif left:
+                one = {**one, "instance": left}
+            else:
+                del holders[uid]
+                continue
+        series.append(one)
+    if not series:
+        return _withdrawn_everywhere(current, status) if wrong else withdrawn(current, endpoint, status)
+    result = {**current, "series": series}
+    return counted(_placed(result, holders, named(current.get("endpoint"))) if holders != before else result)
+
+
+def _withdrawn_everywhere(current: dict[str, Any], status: str) -> dict[str, Any]:
+    for endpoint in sorted(held_by(current)):
+        current = withdrawn(current, endpoint, status)
+    return current
 
 
 def _same_patient(current: dict[str, Any], incoming: dict[str, Any]) -> None:
@@ -109,23 +152,29 @@ def _same_series(current: dict[str, Any], incoming: dict[str, Any]) -> None:
                 raise Collision("a sop instance uid is known under another series; refused")
 
 
-def _named(references: list[dict[str, Any]] | None) -> list[str]:
+def named(references: list[dict[str, Any]] | None) -> list[str]:
+    """What literal references refer to."""
     return [one["reference"] for one in references or [] if "reference" in one]
 
 
-def _references(named: Iterable[str]) -> list[dict[str, Any]]:
-    return [{"reference": name} for name in dict.fromkeys(named)]
+def held_by(study: dict[str, Any]) -> set[str]:
+    """References of every archive that holds the study or a series of it."""
+    return {name for part in (study, *study.get("series", [])) for name in named(part.get("endpoint"))}
+
+
+def _references(endpoints: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"reference": name} for name in dict.fromkeys(endpoints)]
 
 
 def _holders(study: dict[str, Any]) -> dict[str, list[str]]:
     """The archives that hold each series: its own endpoints, else the study's."""
-    general = _named(study.get("endpoint"))
-    return {one["uid"]: _named(one.get("endpoint")) or list(general) for one in study.get("series", [])}
+    general = named(study.get("endpoint"))
+    return {one["uid"]: named(one.get("endpoint")) or list(general) for one in study.get("series", [])}
 
 
-def _placed(study: dict[str, Any], holders: dict[str, list[str]], named: list[str]) -> dict[str, Any]:
+def _placed(study: dict[str, Any], holders: dict[str, list[str]], endpoints: list[str]) -> dict[str, Any]:
     """Endpoints written where they belong: all at the study, and at a series that not all of them hold."""
-    general = [name for name in dict.fromkeys(named) if any(name in of for of in holders.values())]
+    general = [name for name in dict.fromkeys(endpoints) if any(name in of for of in holders.values())]
     series = []
     for one in study.get("series", []):
         own = [name for name in general if name in holders[one["uid"]]]

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from app.access.subject import Subject
+from app.fhir import merging
 from app.fhir.outcome import Fault
 from app.fhir.search import parse
 from app.ingest import identity
@@ -75,7 +76,9 @@ class InteractionsRegistry:
             self._write(self.archive, "create", lambda tx, asked: self._create(tx, asked, criteria, resource))
             return
         current = self._found[study_uid(resource)]
-        writer = self.archive if self._is_own(current) else self.region
+        # What several archives hold is put together here, so it is the region that writes it.
+        shared = merging.held_by(resource) | merging.held_by(orjson.loads(current.content))
+        writer = self.archive if self._is_own(current) and len(shared) < 2 else self.region
         tag = f'W/"{version}"'
         self._write(
             writer,

@@ -8,6 +8,7 @@ from app.access import audit
 from app.fhir import negotiation
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.joining import check_sole
 from app.interactions.read import unknown
 from app.interactions.writing import allowed, check_version, current, found_by
 from app.storage import resources, subscriptions
@@ -48,6 +49,8 @@ def _delete(services: Services, tx: Tx, asked: Asked, found: Stored) -> Answer:
         return Answer(204, None, {"ETag": negotiation.etag(found.version)})
     check_version(asked, found)
     grant = services.enforcement.permit_write(tx, asked.subject, "delete", orjson.loads(found.content), found)
+    if found.type == "ImagingStudy":
+        check_sole(services, tx, asked, found)
     gone = resources.delete(tx, grant, found)
     if gone.type == "Subscription":
         subscriptions.forget(tx, gone.rid)

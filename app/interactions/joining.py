@@ -6,6 +6,7 @@ What would show one person's images as another's is refused, with an alarm.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from app import observability
@@ -25,6 +26,8 @@ from app.storage.projection import resolver
 from app.storage.resources import Stored
 
 SEVERAL = "the study uid is registered more than once; expected once, to be put right by the region's operator"
+SHARED = "another archive holds this study too; expected its own endpoint to be taken away instead"
+WITHDRAWING = ("cancelled", "entered-in-error")
 WITHDRAWN = "the study was withdrawn as wrong and is not taken again; expected it to be reviewed first"
 
 
@@ -62,8 +65,11 @@ def join(
     grant = services.enforcement.for_joining(tx, asked.subject, found)
     before = load(found.content)
     own = found.owner in services.enforcement.requester(tx, asked.subject).tree or asked.subject.kind == "steward"
-    mine = _endpoints(services, tx, asked, resource)
-    after = _merged(tx, found, before, resource, mine, asked)
+    mine = [*_mine(services, tx, asked, merging.named(resource.get("endpoint")))]
+    if resource.get("status") in WITHDRAWING:
+        after = _withdrawn(before, resource["status"], _mine(services, tx, asked, merging.held_by(before)), own)
+    else:
+        after = _merged(tx, found, before, resource, mine, asked)
     stored = found if after == before else resources.update(tx, grant, found, after)
     if own:
         return written(services, tx, asked, "update", grant, stored, 200, warnings)
@@ -78,7 +84,35 @@ def join(
         request_id=asked.request_id,
     )
     location = {"Location": f"{services.settings.base_url}/{stored.ref}"}
-    return Answer(200 if set(mine) <= set(_named(before)) else 201, None, location)
+    there = set(mine) <= set(merging.named(before.get("endpoint"))) or resource.get("status") in WITHDRAWING
+    return Answer(200 if there else 201, None, location)
+
+
+def keep_others(services: Services, tx: Tx, asked: Asked, found: Stored, sent: dict[str, Any]) -> dict[str, Any]:
+    """What a writer sends in place of the study `found`, with all that other organisations' archives hold of it."""
+    before = load(found.content)
+    return merging.keeping(before, sent, _others(services, tx, asked, before))
+
+
+def check_sole(services: Services, tx: Tx, asked: Asked, found: Stored) -> None:
+    """Raises Fault "conflict" where another organisation's archive holds the study that is to be deleted."""
+    if _others(services, tx, asked, load(found.content)):
+        raise Fault("conflict", SHARED)
+
+
+def _others(services: Services, tx: Tx, asked: Asked, study: dict[str, Any]) -> set[str]:
+    held = merging.held_by(study)
+    return held - set(_mine(services, tx, asked, held))
+
+
+def _withdrawn(before: dict[str, Any], status: str, mine: Iterable[str], own: bool) -> dict[str, Any]:
+    """The study without the writer's archives. That it is wrong is its origin's to say, whoever else holds it."""
+    if before.get("status") in WITHDRAWING and not merging.held_by(before):
+        return before | {"status": status} if own else before
+    after = before
+    for endpoint in mine:
+        after = merging.withdrawn(after, endpoint, status)
+    return after | {"status": status} if own and status == "entered-in-error" else after
 
 
 def _merged(
@@ -100,11 +134,7 @@ def _merged(
         raise Fault("conflict", str(collision), detail="IDENTITY_COLLISION") from None
 
 
-def _endpoints(services: Services, tx: Tx, asked: Asked, resource: dict[str, Any]) -> list[str]:
-    """The endpoints that the study names and that are the writer's own to name."""
+def _mine(services: Services, tx: Tx, asked: Asked, endpoints: Iterable[str]) -> list[str]:
+    """Those of the endpoints that are the writer's own to speak for."""
     tree, owner = services.enforcement.requester(tx, asked.subject).tree, resolver(tx)
-    return [name for name in _named(resource) if asked.subject.kind == "steward" or owner(name) in tree]
-
-
-def _named(study: dict[str, Any]) -> list[str]:
-    return [str(one["reference"]) for one in study.get("endpoint") or () if "reference" in one]
+    return [name for name in endpoints if asked.subject.kind == "steward" or owner(name) in tree]

@@ -11,6 +11,7 @@ from app.fhir.patch import json_patch, merge_patch
 from app.fhir.resource import load
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.joining import keep_others
 from app.interactions.read import gone, unknown
 from app.interactions.writing import NOTHING, allowed, check_version, current, found_by, prepared, written
 from app.storage import resources
@@ -82,5 +83,7 @@ def _patch(
         raise Fault("unprocessable", "the patch changes the id or the type; expected them to stay")
     warnings = prepared(services, tx, asked, "patch", changed, type_name, here)
     grant = services.enforcement.permit_write(tx, asked.subject, "patch", changed, found)
+    if type_name == "ImagingStudy":
+        changed = keep_others(services, tx, asked, found, changed)
     stored = resources.update(tx, grant, found, changed, "PATCH")
     return written(services, tx, asked, "patch", grant, stored, 200, warnings)

@@ -9,7 +9,7 @@ from app.fhir import negotiation
 from app.fhir.outcome import Fault
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
-from app.interactions.joining import join
+from app.interactions.joining import join, keep_others
 from app.interactions.read import unknown
 from app.interactions.writing import NOTHING, allowed, check_version, current, found_by, prepared, written
 from app.storage import resources
@@ -115,5 +115,7 @@ def _put(
             )
         stored = resources.create(tx, grant, resource, id, "PUT")
         return written(services, tx, asked, "create", grant, stored, 201, warnings)
+    if type_name == "ImagingStudy" and not found.deleted:
+        resource = keep_others(services, tx, asked, found, resource)
     stored = resources.update(tx, grant, found, resource)
     return written(services, tx, asked, "update", grant, stored, 201 if found.deleted else 200, warnings)

@@ -140,3 +140,87 @@ def test_a_study_withdrawn_as_wrong_is_not_taken_again(archive: Caller, steward:
     answer = archive.post("/ImagingStudy", copy(), If_None_Exist=UID)
     assert answer.status_code == 409
     assert endpoints(the_study(steward)) == {"Endpoint/archive-rxa"}
+
+
+@pytest.fixture
+def origin(app: Flask, archive: Caller) -> Caller:
+    """The archive of A, after B's has added a series of its own to A's study."""
+    sent = copy(series=[series(f"{STUDY_UID}.1", 1), series(f"{STUDY_UID}.2", 1, 2)])
+    assert archive.post("/ImagingStudy", sent, If_None_Exist=UID).status_code == 201
+    return caller(app, "archive", "RXA", purpose=None)
+
+
+def held_by(study: dict[str, Any]) -> dict[str, set[str]]:
+    """The archives of each series: its own, else those of the study."""
+    return {one["uid"]: endpoints(one) if "endpoint" in one else endpoints(study) for one in study["series"]}
+
+
+BOTH_HOLD = {f"{STUDY_UID}.1": MADE_BY, f"{STUDY_UID}.2": {"Endpoint/archive-rxb"}}
+
+
+def test_an_origin_s_update_by_id_keeps_what_another_archive_holds(origin: Caller, steward: Caller) -> None:
+    answer = origin.put("/ImagingStudy/s1", study(description="CT of the chest"))
+    assert answer.status_code == 200, answer.text
+    whole = the_study(steward)
+    assert answer.json == whole
+    assert (whole["description"], held_by(whole)) == ("CT of the chest", BOTH_HOLD)
+    again = origin.put("/ImagingStudy/s1", study(description="CT of the chest"))
+    assert (again.status_code, again.json["meta"]["versionId"]) == (200, whole["meta"]["versionId"])
+
+
+@pytest.mark.parametrize("way", ["json", "merge"])
+def test_an_origin_s_patch_keeps_what_another_archive_holds(origin: Caller, steward: Caller, way: str) -> None:
+    kind, change = {
+        "json": ("application/json-patch+json", [{"op": "replace", "path": "/endpoint", "value": study()["endpoint"]}]),
+        "merge": (
+            "application/merge-patch+json",
+            {name: study()[name] for name in ("endpoint", "series", "numberOfSeries", "numberOfInstances")},
+        ),
+    }[way]
+    assert origin.send("PATCH", "/ImagingStudy/s1", change, Content_Type=kind).status_code == 200
+    assert held_by(the_study(steward)) == BOTH_HOLD
+
+
+def test_an_origin_may_take_its_own_archive_away_and_leave_the_other(origin: Caller, steward: Caller) -> None:
+    accession = {
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]},
+        "system": "https://rxa.example/accession",
+        "value": "77",
+        "assigner": {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": "RXA"}},
+    }
+    given_up = the_study(steward)
+    given_up["identifier"].append(accession)
+    given_up |= {"status": "cancelled", "endpoint": [{"reference": "Endpoint/archive-rxb"}]}
+    given_up["series"] = [
+        {name: value for name, value in one.items() if name != "endpoint"} for one in given_up["series"]
+    ]
+    assert origin.put("/ImagingStudy/s1", given_up).status_code == 200
+    whole = the_study(steward)
+    assert (whole["status"], endpoints(whole)) == ("available", {"Endpoint/archive-rxb"})
+
+
+def test_an_origin_s_word_that_a_study_is_wrong_stands_whoever_holds_it(origin: Caller, steward: Caller) -> None:
+    assert origin.put("/ImagingStudy/s1", study(status="entered-in-error")).status_code == 200
+    assert the_study(steward)["status"] == "entered-in-error"
+
+
+def test_an_origin_cannot_delete_what_another_archive_holds(origin: Caller, steward: Caller) -> None:
+    answer = origin.delete("/ImagingStudy/s1")
+    assert answer.status_code == 409
+    assert answer.json["issue"][0]["details"]["text"] == (
+        "another archive holds this study too; expected its own endpoint to be taken away instead"
+    )
+    assert held_by(the_study(steward)) == BOTH_HOLD
+    assert steward.delete("/ImagingStudy/s1").status_code == 204
+
+
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+def test_an_archive_withdraws_by_the_study_uid_what_is_its_own_alone(
+    archive: Caller, origin: Caller, steward: Caller, status: str
+) -> None:
+    assert archive.put(f"/ImagingStudy?{UID}", copy(status=status)).status_code == 200
+    whole = the_study(steward)
+    assert (whole["status"], held_by(whole)) == ("available", {f"{STUDY_UID}.1": {"Endpoint/archive-rxa"}})
+    assert origin.put(f"/ImagingStudy?{UID}", copy(status=status, endpoint=study()["endpoint"])).status_code == 200
+    last = the_study(steward)
+    assert (last["status"], "endpoint" in last) == (status, False)

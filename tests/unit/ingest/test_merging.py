@@ -175,6 +175,49 @@ def test_an_archive_cannot_reject_what_it_does_not_hold() -> None:
     assert merging.rejected(study, ["1.2.1.1"], B, "cancelled") == study
 
 
+def test_what_one_archive_has_done_with_stays_where_another_holds_it() -> None:
+    both = merging.merged(made(A, (1, 1), (2, 1)), made(B, (1, 1)), B)
+    found = merging.rejected(both, ["1.2.1.1", "1.2.2.1"], A, "cancelled")
+    assert (found["status"], endpoints(found), [one["uid"] for one in found["series"]]) == (
+        "available", [B], ["1.2.1"],
+    )  # fmt: skip
+
+
+def test_what_was_never_this_patient_s_goes_for_every_archive() -> None:
+    both = merging.merged(made(A, (1, 1), (2, 1)), made(B, (1, 1)), B)
+    fewer = merging.rejected(both, ["1.2.1.1"], A, "entered-in-error")
+    assert (endpoints(fewer), [one["uid"] for one in fewer["series"]]) == ([A], ["1.2.2"])
+    none = merging.rejected(both, ["1.2.1.1", "1.2.2.1"], A, "entered-in-error")
+    assert (none["status"], merging.held_by(none)) == ("entered-in-error", set())
+
+
+def holders(of: dict[str, Any]) -> dict[str, set[str]]:
+    return {one["uid"]: set(endpoints(one) or endpoints(of)) for one in of["series"]}
+
+
+@settings(max_examples=100, deadline=None)
+@given(instances, instances, instances)
+def test_a_new_word_of_one_archive_keeps_all_that_the_other_holds_and_says_the_rest(
+    one: list[tuple[int, int]], other: list[tuple[int, int]], sent: list[tuple[int, int]]
+) -> None:
+    before, word = merging.merged(made(A, *one), made(B, *other), B), made(A, *sent)
+    after = merging.keeping(before, word, [B])
+    expected = {uid: of & {B} for uid, of in holders(before).items() if B in of}
+    for uid, of in holders(word).items():
+        expected[uid] = expected.get(uid, set()) | of
+    assert holders(after) == expected
+    assert merging.keeping(after, word, [B]) == after
+    assert merging.keeping(before, after, [B]) == after
+    assert merging.keeping(before, word, []) is word
+
+
+def test_an_archive_that_sends_no_series_takes_none_from_the_other() -> None:
+    before = merging.merged(made(A, (1, 1), (2, 1)), made(B, (2, 1)), B)
+    word = {name: value for name, value in made(A, (1, 1)).items() if name != "series"}
+    after = merging.keeping(before, word, [B])
+    assert (endpoints(after), holders(after)) == ([A, B], {"1.2.2": {A, B}})
+
+
 def test_an_announced_study_gets_its_instances_later(source: Source, image: Callable[..., Dataset]) -> None:
     from app.ingest.reading import Reader
 
