@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request
 
 from app import cli, observability
+from app import pages as chrome
 from app.access.enforcement import Enforcement
 from app.access.subject import Subject
 from app.archives import blueprint as archives
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions |= {"services": services, "tokens": tokens}
     _sessions(app, settings, keys)
+    chrome.prepare(app)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
     issuers = Issuers(_trusted(settings), store)
     app.extensions["issuers"] = issuers
@@ -74,7 +76,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(archives.blueprint(services, verify))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
-    app.register_blueprint(subscriptions.blueprint(services, lambda: session.role(store)))
+    app.register_blueprint(subscriptions.blueprint(services, lambda: session.visitor(store)))
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))
         app.register_blueprint(sample.blueprint(services))

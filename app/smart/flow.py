@@ -185,17 +185,3 @@ def here_alone(address: str) -> str:
     """An address of this server, else its first page: nobody is sent elsewhere by what stands in a link."""
     inside = address.startswith("/") and not address.startswith(("//", "/\\"))
     return address if inside and address.isascii() and address.isprintable() and "\\" not in address else "/"
-
-
-def guard(response: Response) -> Response:
-    """No script, no frame, no store; a form leads here or to the app that asked."""
-    leads = " ".join(filter(None, ("'self'", g.get("allowed_form"))))
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none';"
-        f" form-action {leads}"
-    )
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["Cache-Control"] = "no-store"
-    return response

@@ -10,6 +10,7 @@ import re
 from authlib.common.urls import add_params_to_uri
 from flask import Blueprint, Response, g, request, url_for
 
+from app.pages import check_form
 from app.smart import choices, launches, session
 from app.smart.flow import Flow, go, origin_of
 from app.smart.pages import page, prepare
@@ -54,7 +55,7 @@ def blueprint(flow: Flow) -> Blueprint:
         wrong = ""
         studies = choices.studies(services, person, record, patient.id)
         if request.method == "POST":
-            session.check_form()
+            check_form()
             chosen = next((one for one in known if one.id == request.form.get("app")), None)
             study, encounter = request.form.get("study", ""), request.form.get("encounter", "")
             if chosen is None or (study and all(one.id != study for one in studies)) or not _ID.match(encounter):

@@ -11,13 +11,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from authlib.common.urls import add_params_to_uri
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, g, make_response, render_template, request
 
+from app.pages import check_form, guard, guarded
 from app.smart import approvals, choices, plain, session
 from app.smart.authorize import Problem, check
-from app.smart.flow import Flow, Gone, back, go, guard, here_alone, shown_error
+from app.smart.flow import Flow, Gone, back, go, here_alone, shown_error
 
-LARGEST = 65_536
 WRONG_LOGIN = "Enter the user name and password that you were given. These do not fit together."
 
 
@@ -50,7 +50,7 @@ def blueprint(flow: Flow, logins: Sequence[Login] = ()) -> Blueprint:
         handle, asked, client = flow.under_way() if request.values.get("request") else ("", None, None)
         onward, wrong = here_alone(request.values.get("next", "")), ""
         if request.method == "POST":
-            session.check_form()
+            check_form()
             person = session.by_password(store, request.form.get("username", ""), request.form.get("password", ""))
             if person is not None:
                 return flow.welcome(handle, asked, person, onward)
@@ -65,7 +65,7 @@ def blueprint(flow: Flow, logins: Sequence[Login] = ()) -> Blueprint:
 
     @pages.post("/sign-out")
     def sign_out() -> Response:
-        session.check_form()
+        check_form()
         session.end(store)
         return go("/")
 
@@ -75,7 +75,7 @@ def blueprint(flow: Flow, logins: Sequence[Login] = ()) -> Blueprint:
         _, person = flow.signed_in()
         wrong = ""
         if request.method == "POST":
-            session.check_form()
+            check_form()
             chosen = request.form.get("patient", "")
             if choices.patient(services, person, client, chosen) is not None:
                 return flow.follow(handle, asked.with_context(patient=chosen))
@@ -92,7 +92,7 @@ def blueprint(flow: Flow, logins: Sequence[Login] = ()) -> Blueprint:
         found = choices.studies(services, person, client, asked.context.patient)
         wrong = ""
         if request.method == "POST":
-            session.check_form()
+            check_form()
             chosen = request.form.get("study", "")
             if any(one.id == chosen for one in found):
                 return flow.follow(handle, asked.with_context(imagingstudy=chosen))
@@ -107,7 +107,7 @@ def blueprint(flow: Flow, logins: Sequence[Login] = ()) -> Blueprint:
         if asked.needs_patient or asked.needs_study:
             return flow.follow(handle, asked)
         if request.method == "POST":
-            session.check_form()
+            check_form()
             flow.settle(handle)
             if request.form.get("decision") != "allow":
                 return back(Problem("access_denied", "the person did not allow it", asked.redirect_uri, asked.state))
@@ -130,13 +130,12 @@ def blueprint(flow: Flow, logins: Sequence[Login] = ()) -> Blueprint:
 def prepare(pages: Blueprint) -> None:
     """What all pages have in common: bounded forms, guarded answers, errors in plain words."""
 
-    @pages.before_request
-    def bounded() -> None:
-        request.max_content_length = LARGEST
+    guarded(pages)
 
     @pages.after_request
-    def guarded(response: Response) -> Response:
-        return guard(response)
+    def leading(response: Response) -> Response:
+        """A form leads here or to the app that asked."""
+        return guard(response, forms=[g.get("allowed_form", "")])
 
     @pages.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:
@@ -146,6 +145,6 @@ def prepare(pages: Blueprint) -> None:
 def page(name: str, handle: str, app_name: str, wrong: str = "", **shown: Any) -> Response:
     """A page with its form; `wrong` is what has to be put right, told first."""
     body = render_template(
-        f"auth/{name}.html", handle=handle, app_name=app_name, wrong=wrong, csrf_token=session.token, **shown
+        f"auth/{name}.html", handle=handle, app_name=app_name, wrong=wrong, visitor=shown.get("person"), **shown
     )
     return make_response(body, 400 if wrong else 200)

@@ -9,14 +9,13 @@ import secrets
 from collections.abc import Callable
 from functools import lru_cache
 
-from flask import Flask, Request, Response, abort, request, session
+from flask import Flask, Request, Response, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.security import check_password_hash, generate_password_hash
-from wtforms import ValidationError
 
 from app.access import audit
 from app.access.subject import Subject
+from app.pages import Visitor
 from app.smart.person import Person
 from app.smart.tokens import SECOND, hashed
 from app.storage import people
@@ -57,10 +56,10 @@ def current(store: Store) -> tuple[str, Person] | None:
     return (hashed(name), Person.of(body)) if body else None
 
 
-def role(store: Store) -> str | None:
-    """The role of whoever is logged in here; None for nobody."""
+def visitor(store: Store) -> Visitor | None:
+    """Whoever is logged in here, as somebody who asks through the registry's own pages; None for nobody."""
     here = current(store)
-    return here[1].role if here else None
+    return Visitor(here[1].name, _acting(here[1])) if here else None
 
 
 def begin(store: Store, person: Person, carry: Callable[[Tx, str], None] = lambda tx, browser: None) -> None:
@@ -78,9 +77,20 @@ def begin(store: Store, person: Person, carry: Callable[[Tx, str], None] = lambd
 
 
 def _acting(person: Person) -> Subject:
-    """Somebody who has logged in and does nothing through an app yet."""
+    """Somebody who has logged in and does nothing through an app."""
     practitioner = None if person.role == "patient" else person.practitioner
-    return Subject("sign-in", "user", person.organisation, person.role, practitioner=practitioner, user=person.id)
+    return Subject(
+        "pages",
+        "user",
+        person.organisation,
+        person.role,
+        purpose=person.purpose,
+        scopes=("patient/*.rs",) if person.role == "patient" else ("user/*.cruds",),
+        practitioner=practitioner,
+        patient=person.patient if person.role == "patient" else None,
+        auth_time=person.auth_time * SECOND,
+        user=person.id,
+    )
 
 
 def end(store: Store) -> None:
@@ -118,16 +128,3 @@ def by_password(store: Store, user: str, password: str) -> Person | None:
     return Person(
         found.id, found.name, found.role, found.organisation, found.practitioner, found.patient, now // SECOND
     )
-
-
-def token() -> str:
-    """What every form carries, so that no other site can send it."""
-    return str(generate_csrf())
-
-
-def check_form() -> None:
-    """End the request unless the form is one that was given to this browser."""
-    try:
-        validate_csrf(request.form.get("csrf_token"))
-    except ValidationError:
-        abort(400)

@@ -8,12 +8,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, make_response, render_template
 
 from app.interactions import Services
+from app.pages import guard
 
 CLIENT = "sample-app"
-CONTENT_SECURITY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'"
-)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -25,11 +22,6 @@ def blueprint(services: Services) -> Blueprint:
     def app() -> Response:
         """The sample app: where it is opened, launched and returned to."""
         body = render_template("sample.html", client=CLIENT, iss=services.settings.base_url)
-        page = make_response(body)
-        page.headers["Content-Security-Policy"] = CONTENT_SECURITY
-        page.headers["X-Content-Type-Options"] = "nosniff"
-        page.headers["Referrer-Policy"] = "no-referrer"
-        page.headers["Cache-Control"] = "no-store"
-        return page
+        return guard(make_response(body), scripts=True)
 
     return sample

@@ -671,7 +671,7 @@ def test_who_logs_in_and_which_app_gets_or_is_refused_tokens_stands_in_the_audit
         rows = tx.rows("SELECT outcome, client, agent FROM audit WHERE subtype = 'login' ORDER BY seq")
     assert rows == [
         ("4", None, None),
-        ("0", "sign-in", "Practitioner/dr-b"),
+        ("0", "pages", "Practitioner/dr-b"),
         ("0", "app-b", None),
         ("4", "app-b", None),
     ]

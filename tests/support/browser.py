@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.npm import package
 from tests.support.parts import chromium
+
+AXE = "4.14.1"  # axe-core
 
 
 @contextmanager
@@ -26,3 +29,13 @@ def complaints(page: Page) -> list[str]:
     page.on("pageerror", lambda error: found.append(str(error)))
     page.on("requestfailed", lambda request: found.append(request.url))
     return found
+
+
+def axe(page: Page) -> list[str]:
+    """What axe finds wrong with the page as it stands: rules of WCAG 2.2 A and AA, and best practice.
+
+    It is run from the outside, as a tester's tool would be: the page's own policy lets no such script in."""
+    script = (package("axe-core", AXE) / "axe.min.js").read_text()
+    page.evaluate(f"() => {{ if (!window.axe) {{ {script}\n }} }}")
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [f"{one['id']}: {node['html'][:200]}" for one in found["violations"] for node in one["nodes"]]

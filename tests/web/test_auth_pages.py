@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.browser import complaints
+from tests.support.browser import axe, complaints
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
@@ -19,6 +19,7 @@ def test_a_launch_goes_through_without_scrolling_sideways_and_without_a_complain
         assert page.evaluate("document.documentElement.scrollWidth") <= width, heading
         assert page.locator("h1").count() == 1 and page.locator("main").count() == 1
         assert page.locator("input:not([type=hidden])").count() == page.locator("label").count(), heading
+        assert axe(page) == [], heading
         if heading == "Sign in":
             page.get_by_label("User name").fill("clinician")
             page.get_by_label("Password").fill("clinician")
@@ -37,9 +38,9 @@ def test_what_is_wrong_is_told_first_with_the_focus_on_it_and_a_way_to_the_field
     page.goto("/auth/sign-in")
     page.get_by_label("User name").fill("nobody")
     page.get_by_role("button", name="Sign in").click()
-    page.locator(".error-summary").wait_for()
+    page.locator(".nhsuk-error-summary").wait_for()
     assert page.title().startswith("Error:")
-    assert page.evaluate("document.activeElement.className") == "error-summary"
-    page.locator(".error-summary a").click()
+    assert page.evaluate("document.activeElement.className") == "nhsuk-error-summary"
+    page.locator(".nhsuk-error-summary a").click()
     assert page.evaluate("document.activeElement.id") == "username"
     assert page.locator("#username").get_attribute("aria-invalid") == "true"

@@ -1,0 +1,102 @@
+"""What every page for people has in common, whichever room serves it: headers, style sheets, the token of its forms.
+
+A page runs no script of its own making inside the page, stands in no frame, is kept by no cache, and its forms lead
+back here. Text that others wrote is escaped, in the templates of the design system too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Flask, Response, abort, request, send_from_directory
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from jinja2 import ChainableUndefined, ChoiceLoader, PackageLoader
+from wtforms import ValidationError
+
+from app import assets
+from app.access.subject import Subject
+
+LARGEST = 65_536  # bytes of a form
+YEAR = 365 * 24 * 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is signed in at this browser: what the page calls them, and who asks when they do."""
+
+    name: str
+    subject: Subject
+
+
+def prepare(app: Flask) -> None:
+    """The templates of the design system beside our own, everything escaped, and its style sheet at an address."""
+    app.jinja_options = {**app.jinja_options, "autoescape": True, "undefined": ChainableUndefined}
+    app.jinja_options["loader"] = ChoiceLoader(
+        [app.create_global_jinja_loader(), PackageLoader("nhsuk_frontend_jinja")]
+    )
+    app.jinja_env.globals |= {"csrf_token": token, "design_system": assets.there}
+    app.add_url_rule("/static/design-system.css", "design_system", _sheet)
+
+
+def _sheet() -> Response:
+    if not assets.there():
+        abort(404)
+    response = send_from_directory(assets.FOLDER, assets.SHEET, mimetype="text/css", max_age=YEAR)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def guarded(pages: Blueprint) -> None:
+    """Bounded forms in, guarded answers out, for every address of a blueprint."""
+
+    @pages.before_request
+    def bounded() -> None:
+        request.max_content_length = LARGEST
+
+    @pages.after_request
+    def guard_each(response: Response) -> Response:
+        kept = "Content-Security-Policy" in response.headers or (request.endpoint or "").endswith(".static")
+        return response if kept else guard(response)
+
+
+def guard(response: Response, *, forms: Sequence[str] = (), scripts: bool = False, pictures: str = "") -> Response:
+    """The headers of a page. `forms`: where its forms may lead besides here; `scripts`: whether it loads scripts of this
+    server, which may then ask this server; `pictures`: what else than files of this server an image may be (`data:`)."""
+    allowed = [
+        "default-src 'none'",
+        "style-src 'self'",
+        f"img-src 'self' {pictures}".strip(),
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        " ".join(("form-action 'self'", *(one for one in forms if one))),
+    ]
+    if scripts:
+        allowed += ["script-src 'self'", "connect-src 'self'"]
+    response.headers["Content-Security-Policy"] = "; ".join(allowed)
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def token() -> str:
+    """What every form carries, so that no other site can send it."""
+    return str(generate_csrf())
+
+
+def own_form() -> bool:
+    """Whether the form that came is one that was given to this browser, and the session is still the same."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError:
+        return False
+    return True
+
+
+def check_form() -> None:
+    """End the request unless the form is one that was given to this browser."""
+    if not own_form():
+        abort(400)
