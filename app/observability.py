@@ -30,6 +30,7 @@ EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "identity_collision": ("error", frozenset({"request_id", "organisation"})),
     "database_unavailable": ("error", frozenset({"request_id"})),
     "notification_failed": ("error", frozenset({"error", "place"})),
+    "scheduled_failed": ("error", frozenset({"error", "place"})),
     "demo_loaded": ("info", frozenset({"resources"})),
     "audit_not_linked": ("error", frozenset({"error", "place"})),
     "migrated": ("info", frozenset({"revision"})),

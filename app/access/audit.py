@@ -76,6 +76,8 @@ def record(
             "token": subject.token,
             "expires": subject.expires,
         }
+        if subject.emergency is not None:
+            general["emergency"] = subject.emergency
     if grant is not None:
         general |= {"decision": grant.decision, "policy": grant.policy, "reasons": grant.reasons, "decided": grant.at}
     entries = []

@@ -101,7 +101,7 @@ def _decided(
     if slices is not None and not admits(tx, slices, content):
         return BEYOND_SCOPES, known.records
     study = replace(compile_study(content, resolver(tx), found.owner, tx.zone), ref=found.ref)
-    request = Request(requester, subject.purpose, action)
+    request = Request(requester, subject.purpose, action, grant=subject.emergency)
     decision = decide(request, person, study, enforcement.switches, tx.at)
     if due := tuple(duties(request, person, [decision], tx.at)):
         enforcement.discharge(tx, due)

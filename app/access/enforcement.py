@@ -201,7 +201,7 @@ class Enforcement:
             seen.known.records[rid]: said for group, one in judged for said in (reasoned(one),) for rid in group.rids
         }
         others = unnamed or seen.population is not None
-        request = Request(requester, subject.purpose)
+        request = Request(requester, subject.purpose, grant=subject.emergency)
         due = tuple(
             one
             for group, left in judged

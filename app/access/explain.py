@@ -68,7 +68,7 @@ def explained(
     known = information.of_names(tx, names, sorted(requester.tree), requester.practitioner)
     found: list[Explained] = []
     for group in known.groups or (information.Group((), Person(frozenset())),):
-        request = Request(requester, subject.purpose)
+        request = Request(requester, subject.purpose, grant=subject.emergency)
         grant = enforcement.for_explaining(tx, group.rids)
         studies = [study for rid in group.rids for study in studies_of(tx, grant, rid, only)]
         found += [_explained(request, group.person, label, study, enforcement, at) for label, study in studies]

@@ -85,10 +85,10 @@ def _again(tx: Tx, copy: Copy, grant: Grant, said: dict[str, Any], report: Repor
         return
     switches = of_choices(*kept)
     study = _study(tx, grant, said)
-    glass = hindsight.emergency_grants(tx, said["patient"].removeprefix("Patient/"))
+    glass = hindsight.emergency_grants(tx, said["patient"].removeprefix("Patient/"), said["decided"])
     recorded = {name: list(said[name]) if isinstance(said[name], list) else said[name] for name in STATED}
     found: dict[str, Any] = {}
-    for answer in copy.answers(said, switches, study, [row for row in glass if row[4] <= said["decided"]]):
+    for answer in copy.answers(said, switches, study, list(glass)):
         found = found or answer
         if answer == recorded:
             return
@@ -196,6 +196,7 @@ def _decide(tx: Tx, said: dict[str, Any], switches: Switches, study: tuple[Store
         practitioner=said["practitioner"],
         patient=said["self"],
         expires=said["expires"],
+        emergency=said.get("emergency"),
     )
     enforcement = Enforcement(switches)
     requester = enforcement.requester(tx, subject)
@@ -205,7 +206,9 @@ def _decide(tx: Tx, said: dict[str, Any], switches: Switches, study: tuple[Store
         one, action = study
         person = known.groups[0].person if known.groups else Person(frozenset())
         judged = replace(compile_study(orjson.loads(one.content), resolver(tx), one.owner, tx.zone), ref=one.ref)
-        decision = decide(Request(requester, subject.purpose, action), person, judged, switches, tx.at)
+        decision = decide(
+            Request(requester, subject.purpose, action, grant=subject.emergency), person, judged, switches, tx.at
+        )
         basis = tuple(item for item in decision.basis if not item.startswith("policy:"))
         return Reasoned(decision.effect, decision.reasons, basis, decision.obligations, decision.expires)
     seen = view(switches, subject, requester, known, None, tx.at)

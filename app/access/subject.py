@@ -10,6 +10,7 @@ class Subject:
     """`kind`: app | backend | archive | steward | user. `organisation` is a key (`ods:RXB`); `practitioner` and
     `patient` are references; instants in microseconds UTC. `decision_point`: a trusted enforcement point, which may ask
     about others. `token` is the token's id (jti), `address` where the request came from; both for the audit alone.
+    `emergency` is the emergency grant that the request presents, which the decision holds against what is on file.
     `user` is who logged in, `family` what they approved for the app.
     `tolerates`: deviations that are put right for the client (`app.fhir.tolerance`)."""
 
@@ -32,6 +33,7 @@ class Subject:
     )  # the number of the organisations, as the token was asked after
     user: str | None = None
     family: str | None = None
+    emergency: str | None = None
 
     @property
     def ods(self) -> str | None:

@@ -60,7 +60,7 @@ def view(
     action: str = "read",
 ) -> View:
     """The decision for everyone the request may be about, left open in the study."""
-    request = Request(requester, subject.purpose, action)
+    request = Request(requester, subject.purpose, action, grant=subject.emergency)
     return View(
         known,
         population,

@@ -116,6 +116,7 @@ def _other(subject: Subject, options: dict[str, str]) -> Subject:
         purpose=options.get("purpose", "TREAT") or None,
         practitioner=f"Practitioner/{person.removeprefix('Practitioner/')}" if person else None,
         expires=None,
+        emergency=None,
     )
 
 

@@ -17,6 +17,7 @@ from app.notifications.deliver import PATIENCE_HOURS, Deliverer, LeaseLost, wait
 from app.notifications.endpoint import Sender
 from app.notifications.matching import Matcher
 from app.notifications.scheduled import announce
+from app.pathways.scheduled import carry_out
 from app.storage.engine import unavailable
 
 LOOK_SECONDS = 0.5
@@ -60,6 +61,7 @@ class Worker:
             if time.monotonic() >= scheduled:
                 scheduled = time.monotonic() + SCHEDULE_SECONDS
                 self._safely(lambda: announce(self.services))
+                self._safely(lambda: carry_out(self.services))
                 if self._safely(matcher.recheck):
                     self._wake()
             if self._safely(lambda: listener.wait(LOOK_SECONDS)):

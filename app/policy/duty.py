@@ -21,6 +21,7 @@ ASKS = {
     "ALERT_DQ": "a consent, or a link between records, cannot be understood, so everything is refused; put it right",
     "ALERT_PRIVACY": "somebody asked for emergency access without a valid grant; find out why",
     "REVIEW_WORKLIST": "the glass was broken; review whether there was reason to",
+    "BREAK_GLASS_BURST": "emergency access was used so often at once that it is closed; find out why, and open it again",
     "MINOR_REVIEW": "the patient comes of age to choose for themselves; ask whether the choice made for them stands",
 }
 TELLS = {

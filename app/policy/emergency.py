@@ -18,7 +18,7 @@ def presented(request: Request, person: Person) -> list[EmergencyGrant]:
 
 def until(one: EmergencyGrant, switches: Switches) -> int:
     """Its end, and never later than the region lets one last, whatever a grant says of itself (P16)."""
-    return min(one.end, one.start + switches.break_glass_hours * HOUR)
+    return min(one.end, one.start + switches.break_glass_most_hours * HOUR)
 
 
 def valid(one: EmergencyGrant, request: Request, person: Person, switches: Switches, at: int) -> bool:

@@ -111,7 +111,23 @@ class Switches:
         "P15", _one_of(True), "a permit of a level covers those below, a deny those above", True
     )
     break_glass: bool = _of("P16", BOOLEAN, "emergency access without a relationship exists", True)
-    break_glass_hours: int = _of("P16", _whole(1, 24), "hours for which one emergency access lasts", 4)
+    break_glass_hours: int = _of(
+        "P16", _whole(1, 24), "hours for which one emergency access lasts, where no other time is asked for", 4
+    )
+    break_glass_most_hours: int = _of("P16", _whole(1, 24), "hours for which one emergency access lasts at most", 24)
+    break_glass_per_person: int = _of("P16", _whole(1, 1000), "emergency accesses of one person in 24 hours", 10)
+    break_glass_per_organisation: int = _of(
+        "P16", _whole(1, 10_000), "emergency accesses of one organisation in 24 hours", 100
+    )
+    break_glass_burst: int = _of(
+        "P16", _whole(1, 1000), "emergency accesses of one person within ten minutes that close it for them", 5
+    )
+    break_glass_organisation_burst: int = _of(
+        "P16",
+        _whole(1, 10_000),
+        "emergency accesses of an organisation within ten minutes that close it for all of it",
+        25,
+    )
     break_glass_after_death: bool = _of("P17", BOOLEAN, "emergency access to the record of someone who has died", False)
     merged_records: str = _of("P18", _one_of("union"), "merged records carry all their consents", "union")
     permissive_proxy: str = _of(

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from app.access.presenting import presenting
 from app.access.subject import Subject
 from app.config import Settings
 from app.fhir import negotiation
@@ -35,6 +36,7 @@ from app.interactions import (
     validate,
     vread,
 )
+from app.pathways import break_glass, break_glass_review
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
@@ -57,7 +59,10 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
             raise Fault("not-found", "no resource with this id; expected the id of one")
         if id.startswith("$"):
             raise Fault("not-supported", "no such operation here; see /fhir/metadata for those that there are")
-        g.asked = negotiate.asked(request, authenticate(verify, request.headers))
+        subject = authenticate(verify, request.headers)
+        if presented := request.headers.get("Emergency-Grant"):
+            subject = presenting(services.enforcement.switches, subject, presented)
+        g.asked = negotiate.asked(request, subject)
         return g.asked  # type: ignore[no-any-return]
 
     def pairs() -> list[tuple[str, str]]:
@@ -125,6 +130,21 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     def consent_record_choice() -> Response:
         who = asked()
         return reply(record_choice(services, who, negotiate.resource(request, most)))
+
+    def patient_break_glass(id: str | None = None) -> Response:
+        who = asked()
+        return reply(break_glass.break_glass(services, who, negotiate.resource(request, most), id))
+
+    def patient_emergency_access(id: str) -> Response:
+        return reply(break_glass.emergency_access(services, asked(), id))
+
+    def patient_end_break_glass(id: str) -> Response:
+        who = asked()
+        return reply(break_glass.end_break_glass(services, who, id, negotiate.resource(request, most)))
+
+    def task_review_break_glass(id: str) -> Response:
+        who = asked()
+        return reply(break_glass_review.operation(services, who, id, negotiate.resource(request, most)))
 
     def patient_disclosures(id: str) -> Response:
         return reply(disclosures.disclosures(services, asked(), id, pairs()))
@@ -195,6 +215,11 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("GET", "/Subscription/<id>/$events", "$events", subscription_events),
         ("POST", "/Subscription/<id>/$events", "$events", subscription_events),
         ("POST", "/Consent/$record-choice", "$record-choice", consent_record_choice),
+        ("POST", "/Patient/$break-glass", "$break-glass", patient_break_glass),
+        ("POST", "/Patient/<id>/$break-glass", "$break-glass", patient_break_glass),
+        ("GET", "/Patient/<id>/$emergency-access", "$emergency-access", patient_emergency_access),
+        ("POST", "/Patient/<id>/$end-break-glass", "$end-break-glass", patient_end_break_glass),
+        ("POST", "/Task/<id>/$review-break-glass", "$review-break-glass", task_review_break_glass),
         ("GET", "/Patient/<id>/$disclosures", "$disclosures", patient_disclosures),
         ("GET", "/Patient/<id>/$everything", "$everything", patient_everything),
         ("POST", "/Patient/<id>/$everything", "$everything", patient_everything),

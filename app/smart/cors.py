@@ -22,7 +22,7 @@ BELOW = ("/fhir/", "/auth/token", "/auth/userinfo", "/auth/revoke", "/auth/intro
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 SENT = (
     "Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-None-Exist, If-Modified-Since,"
-    " Idempotency-Key, X-Request-Id, X-Correlation-Id"
+    " Idempotency-Key, Emergency-Grant, X-Request-Id, X-Correlation-Id"
 )
 SHOWN = "ETag, Last-Modified, Location, Content-Location, X-Request-Id, WWW-Authenticate, Retry-After"
 

@@ -81,12 +81,17 @@ def version(tx: Tx, grant: Grant, reference: str) -> Stored | None:
     return None
 
 
-def emergency_grants(tx: Tx, patient: str) -> Sequence[tuple[Any, ...]]:
-    """The emergency grants for a patient (an id), as rows but for the patient."""
+def emergency_grants(tx: Tx, patient: str, at: int) -> Sequence[tuple[Any, ...]]:
+    """The emergency grants for a patient (an id) as they stood at an instant, as rows but for the patient: one that was
+    revoked since is the version before."""
     return tx.rows(
-        "SELECT e.id, e.version, e.practitioner, e.organisation, e.low, e.high, e.reason, e.note, e.revoked"
-        " FROM emergency_grant e JOIN person p ON p.patient = e.patient WHERE p.id = ?",
+        "SELECT e.id, CASE WHEN e.revoked_at > ? THEN e.version - 1 ELSE e.version END, e.practitioner, e.organisation,"
+        " e.low, e.high, e.reason, e.note, e.revoked AND NOT coalesce(e.revoked_at > ?, FALSE)"
+        " FROM emergency_grant e JOIN person p ON p.patient = e.patient WHERE p.id = ? AND e.low <= ?",
+        at,
+        at,
         patient,
+        at,
     )
 
 

@@ -10,7 +10,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.storage import (  # noqa: F401  (the modules that define the tables)
+    agenda,
+    attempts,
     authorizations,
+    emergencies,
     idempotency,
     oauth,
     people,

@@ -229,6 +229,8 @@ emergency_grant = Table(
     Column("reason", Key, nullable=False),
     Column("note", Text, nullable=False),
     Column("revoked", Boolean, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index("emergency_grant_id", "id"),
     Index("emergency_grant_holder", "organisation", "practitioner"),
 )
 

@@ -113,10 +113,40 @@ def upgrade() -> None:
         sa.Column("reason", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("revoked", sa.Boolean(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("patient", "id"),
     )
     with op.batch_alter_table("emergency_grant", schema=None) as batch_op:
         batch_op.create_index("emergency_grant_holder", ["organisation", "practitioner"], unique=False)
+        batch_op.create_index("emergency_grant_id", ["id"], unique=False)
+
+    op.create_table(
+        "emergency_lock",
+        sa.Column("holder", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("holder"),
+    )
+    op.create_table(
+        "agenda",
+        sa.Column("kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("ref", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "ref"),
+    )
+    with op.batch_alter_table("agenda", schema=None) as batch_op:
+        batch_op.create_index("agenda_at", ["at"], unique=False)
+
+    op.create_table(
+        "attempt",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("holder", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    with op.batch_alter_table("attempt", schema=None) as batch_op:
+        batch_op.create_index("attempt_at", ["at"], unique=False)
+        batch_op.create_index("attempt_holder", ["kind", "holder", "at"], unique=False)
 
     op.create_table(
         "epoch",
@@ -648,7 +678,18 @@ def downgrade() -> None:
 
     op.drop_table("held_study")
     op.drop_table("epoch")
+    with op.batch_alter_table("agenda", schema=None) as batch_op:
+        batch_op.drop_index("agenda_at")
+
+    op.drop_table("agenda")
+    with op.batch_alter_table("attempt", schema=None) as batch_op:
+        batch_op.drop_index("attempt_holder")
+        batch_op.drop_index("attempt_at")
+
+    op.drop_table("attempt")
+    op.drop_table("emergency_lock")
     with op.batch_alter_table("emergency_grant", schema=None) as batch_op:
+        batch_op.drop_index("emergency_grant_id")
         batch_op.drop_index("emergency_grant_holder")
 
     op.drop_table("emergency_grant")

@@ -1,0 +1,50 @@
+"""What the pathways do by time: each item of the agenda once, however many workers run. A new kind is one row of DOES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from app import observability
+from app.fhir.temporal import MINUTE
+from app.interactions import Services
+from app.pathways import break_glass_review
+from app.storage import agenda
+from app.storage.agenda import Item
+from app.storage.engine import Tx, unavailable
+
+MOST = 100
+AGAIN = 15 * MINUTE
+
+DOES: Mapping[str, Callable[[Services, Tx, str], None]] = {
+    break_glass_review.ESCALATE: break_glass_review.escalate,
+}
+
+
+def carry_out(services: Services) -> int:
+    """Do what is due; how many items. One that fails is undone whole, holds up no other, and is tried again later."""
+    with services.store.begin(reads=True) as tx:
+        found = agenda.due(tx, MOST)
+    return sum(_tried(services, one) for one in found)
+
+
+def _tried(services: Services, one: Item) -> bool:
+    try:
+        return services.store.retry(lambda tx: _done(services, tx, one))
+    except Exception as error:
+        if unavailable(error):
+            raise
+        observability.event("scheduled_failed", error=type(error).__name__, place=observability.place_of(error))
+        services.store.retry(lambda tx: _later(tx, one))
+        return False
+
+
+def _done(services: Services, tx: Tx, one: Item) -> bool:
+    if not agenda.take(tx, one):
+        return False
+    DOES[one.kind](services, tx, one.ref)
+    return True
+
+
+def _later(tx: Tx, one: Item) -> None:
+    if agenda.take(tx, one):
+        agenda.put(tx, Item(one.kind, one.ref, tx.at + AGAIN))
