@@ -172,6 +172,7 @@ def of_itself(client: str, study: str = STUDY_UID, **properties: str) -> dict[st
     return question(study) | {"subject": {"type": "client", "id": client, "properties": properties}}
 
 
+@pytest.mark.attack(84)
 def test_84_whoever_is_no_gate_asks_about_itself_alone(
     app: Flask, steward: Caller, treating: Caller, stranger: Caller
 ) -> None:
@@ -197,6 +198,7 @@ def test_84_whoever_is_no_gate_asks_about_itself_alone(
         assert several[0]["decision"] is False and several[0]["context"]["error"]["status"] == 403
 
 
+@pytest.mark.attack(84)
 def test_84_a_withheld_study_is_answered_like_one_that_never_was(
     steward: Caller, treating: Caller, stranger: Caller
 ) -> None:
@@ -208,6 +210,7 @@ def test_84_a_withheld_study_is_answered_like_one_that_never_was(
         assert [name for name, _ in hidden.headers] == [name for name, _ in never.headers]
 
 
+@pytest.mark.attack(84)
 def test_84_scopes_stay_a_ceiling(app: Flask, steward: Caller) -> None:
     blind = caller(app, "backend", "RXB", "system/Patient.rs", role="clerical")
     assert ask(blind, of_itself("backend-rxb-clerical-treat")).status_code == 403

@@ -61,6 +61,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.attack(54)
 @pytest.mark.parametrize("what", REFUSED)
 def test_it_is_refused_on_write_with_the_place(steward: Caller, what: str) -> None:
     provision, place = REFUSED[what]
@@ -71,6 +72,7 @@ def test_it_is_refused_on_write_with_the_place(steward: Caller, what: str) -> No
     assert steward.get("/Consent/c1").status_code == 404
 
 
+@pytest.mark.attack(53)
 def test_a_choice_whose_patient_cannot_be_told_is_refused(steward: Caller) -> None:
     for about in (
         {"display": "her"},
@@ -91,6 +93,7 @@ FORCED: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.attack(54)
 @pytest.mark.parametrize("what", FORCED)
 def test_forced_into_the_database_it_refuses_access_and_is_one_task(
     app: Flask, steward: Caller, treating: Caller, what: str
@@ -107,6 +110,7 @@ def test_forced_into_the_database_it_refuses_access_and_is_one_task(
     ]
 
 
+@pytest.mark.attack(54)
 @pytest.mark.parametrize("provision", [deep(50), wide(10_000), {"type": "permit", "provision": [wide(3_000)] * 3}])
 def test_what_is_kept_of_it_is_bounded(provision: dict[str, Any]) -> None:
     def count(one: Provision) -> int:
@@ -117,6 +121,7 @@ def test_what_is_kept_of_it_is_bounded(provision: dict[str, Any]) -> None:
     assert count(made.root) <= MOST
 
 
+@pytest.mark.attack(54)
 def test_contained_resources_that_name_each_other_end(steward: Caller, treating: Caller) -> None:
     around = [
         {"resourceType": "CareTeam", "id": "a", "subject": {"reference": "#b"}},

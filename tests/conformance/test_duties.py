@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from flask import Flask
 
 from app.fhir.registry import TYPES
@@ -71,6 +72,7 @@ def test_a_consent_that_cannot_be_understood_is_a_task_of_the_organisation_that_
     assert len(officer.ids("/Task")) == 1
 
 
+@pytest.mark.attack(59)
 def test_links_that_cannot_be_followed_are_a_task(steward: Caller, treating: Caller) -> None:
     def linked(id: str, other: str) -> dict[str, Any]:
         link = {"type": "replaced-by", "other": {"reference": f"Patient/{other}"}}
@@ -83,6 +85,7 @@ def test_links_that_cannot_be_followed_are_a_task(steward: Caller, treating: Cal
     assert codes(steward) == ["ALERT_DQ"]
 
 
+@pytest.mark.attack(56)
 def test_emergency_access_without_a_grant_alerts_privacy_once_a_day_for_each_who_tries(
     app: Flask, steward: Caller
 ) -> None:

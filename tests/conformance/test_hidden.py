@@ -31,6 +31,7 @@ def told(answer: TestResponse) -> tuple[int, bytes]:
     return answer.status_code, re.sub(rb'"meta":{"lastUpdated":"[^"]+"},', b"", answer.data)
 
 
+@pytest.mark.attack(26)
 def test_a_reference_to_a_withheld_study_is_refused_like_one_to_nothing(app: Flask, steward: Caller) -> None:
     """Referential integrity must not say which ids are taken."""
     steward.put("/Consent/c1", consent())
@@ -57,6 +58,7 @@ def test_a_record_system_does_not_name_a_withheld_study_of_its_own_organisation(
     assert caller(app, "backend", "RXA").post("/ServiceRequest", order).status_code == 422
 
 
+@pytest.mark.attack(71)
 def test_an_explanation_does_not_tell_no_study_from_a_withheld_one(steward: Caller, treating: Caller) -> None:
     steward.put("/Consent/c1", consent())
     hidden = treating.get("/ImagingStudy/$explain-access?patient=p1")
@@ -70,6 +72,7 @@ def test_an_archive_names_the_studies_that_are_its_own(app: Flask, steward: Call
     assert archive.post("/DiagnosticReport", made).status_code == 201
 
 
+@pytest.mark.attack(48)
 @pytest.mark.parametrize("asks", ["/ImagingStudy?patient=p1", "/Patient/p1", "/EpisodeOfCare?patient=p1"])
 def test_a_study_of_ones_own_that_may_not_be_seen_makes_its_patient_no_acquaintance(
     app: Flask, steward: Caller, asks: str
@@ -128,6 +131,7 @@ def test_a_report_that_names_its_study_in_another_way_shows_only_with_it(
     assert treating.get("/DiagnosticReport/r1").status_code == 404
 
 
+@pytest.mark.attack(53)
 def test_the_choice_of_a_patient_named_with_the_servers_own_address_binds(steward: Caller, treating: Caller) -> None:
     made = consent(patient={"reference": "http://127.0.0.1:8080/fhir/Patient/p1"})
     assert steward.put("/Consent/c1", made).status_code == 201

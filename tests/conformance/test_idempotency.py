@@ -72,6 +72,7 @@ def test_another_request_under_the_same_key_is_refused(steward: Caller) -> None:
     assert steward.post("/Patient", body, Idempotency_Key="k", If_None_Exist=condition).status_code == 422
 
 
+@pytest.mark.attack(81)
 def test_a_key_belongs_to_its_client(app: Flask, steward: Caller) -> None:
     other = caller(app, "steward", "RXB", purpose=None)
     body = new(patient(number="9990000026"))

@@ -231,6 +231,7 @@ def test_lenient_handling_drops_what_is_not_known_and_says_so(steward: Caller) -
     assert "modalty" in outcomes[0]["issue"][0]["details"]["text"]
 
 
+@pytest.mark.attack(44)
 def test_a_page_link_is_for_whom_it_was_given_to_and_for_that_search(app: Flask, steward: Caller) -> None:
     for n in range(3):
         steward.put(f"/Patient/q{n}", {"resourceType": "Patient", "id": f"q{n}", "active": True})

@@ -76,6 +76,7 @@ def test_a_page_link_is_opaque_short_and_leads_on(steward: Caller, many: list[st
         assert len(found) == len(set(found))
 
 
+@pytest.mark.attack(44)
 def test_a_page_link_serves_nobody_else_no_other_search_and_no_damage(
     app: Flask, steward: Caller, many: list[str]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_page_link_serves_nobody_else_no_other_search_and_no_damage(
         assert answer.json["issue"][0]["details"]["text"].endswith(said.removeprefix('in "_cursor": '))
 
 
+@pytest.mark.attack(44)
 def test_every_page_is_decided_anew(steward: Caller, treating: Caller) -> None:
     for number in range(4):
         made = study(f"more-{number}", f"1.2.826.0.1.3680043.8.498.5.{number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from flask import Flask
 
 from tests.support.region import NHS, STUDY_UID, Caller, caller, consent, episode, patient, study
@@ -18,6 +19,7 @@ def test_a_treating_hospital_finds_the_study_and_its_archive(treating: Caller) -
     assert found["entry"][1]["resource"]["address"] == "https://rxa.example/dicom-web"
 
 
+@pytest.mark.attack(80)
 def test_an_opt_out_changes_the_very_next_search_and_opting_in_again_the_one_after(
     steward: Caller, treating: Caller
 ) -> None:
@@ -41,6 +43,7 @@ def test_without_a_relationship_a_named_patient_is_refused_like_an_unknown_one(s
     assert stranger.get("/ImagingStudy?patient=Patient/p1").json == stranger.get("/ImagingStudy?patient=p0").json
 
 
+@pytest.mark.attack(23, 25)
 def test_a_hidden_study_is_answered_like_one_that_never_was(steward: Caller, treating: Caller) -> None:
     steward.put("/Consent/c1", consent())
     hidden, never = treating.get("/ImagingStudy/s1"), treating.get("/ImagingStudy/never-was")
@@ -53,6 +56,7 @@ def test_a_hidden_study_is_answered_like_one_that_never_was(steward: Caller, tre
     assert cached.status_code == 404
 
 
+@pytest.mark.attack(33)
 def test_totals_and_pages_count_only_what_may_be_seen(steward: Caller, treating: Caller) -> None:
     steward.put("/Patient/p2", patient("p2", "9990000026"))
     steward.put("/EpisodeOfCare/e2", episode("e2", subject="p2"))
@@ -73,6 +77,7 @@ def test_totals_and_pages_count_only_what_may_be_seen(steward: Caller, treating:
     assert sorted(seen) == ["s1", "x1", "x3", "x5"]
 
 
+@pytest.mark.attack(44)
 def test_a_page_link_is_good_no_longer_than_the_decision_it_rests_on(
     app: Flask, steward: Caller, treating: Caller
 ) -> None:
@@ -108,6 +113,7 @@ def test_ending_the_episode_ends_the_access(app: Flask, steward: Caller, treatin
     assert treating.get(SEARCH).status_code == 403
 
 
+@pytest.mark.attack(29)
 def test_an_endpoint_shows_only_with_a_study_that_may_be_located(
     app: Flask, steward: Caller, treating: Caller, stranger: Caller
 ) -> None:

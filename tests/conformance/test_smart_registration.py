@@ -57,6 +57,7 @@ def test_discovery_is_json_and_may_be_read_from_every_origin(app: Flask, path: s
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
+@pytest.mark.attack(79)
 @pytest.mark.requirement("SMART 17")
 def test_tokens_and_fhir_may_be_read_from_the_origins_of_registered_apps_alone_and_never_with_cookies(
     app: Flask,

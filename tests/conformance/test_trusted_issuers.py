@@ -235,6 +235,7 @@ def test_a_token_of_a_trusts_keycloak_opens_what_its_person_may_see(opened: Open
     assert (subject.scopes, subject.purpose, subject.client_id) == (("openid", "user/*.rs"), "TREAT", "app-b")
 
 
+@pytest.mark.attack(5)
 @pytest.mark.parametrize(
     ("what", "changed"),
     [
@@ -278,6 +279,7 @@ def test_a_site_is_a_part_of_its_trust_for_the_client_too(opened: Open, keycloak
     assert status(app, keycloak.access(ods_code="rxb")) == 200  # one canonical spelling
 
 
+@pytest.mark.attack(15)
 def test_an_issuer_speaks_only_for_the_organisations_that_it_is_trusted_for(opened: Open, keycloak: Issuer) -> None:
     app = opened(KEYCLOAK.replace("[issuer.claims]", 'organisations = ["RXA"]\n[issuer.claims]'), keycloak)
     assert status(app, keycloak.access()) == 401
@@ -302,6 +304,7 @@ def test_a_client_that_is_disabled_ends_the_issuers_tokens_at_the_next_request(o
     assert status(app, token) == 401
 
 
+@pytest.mark.attack(3)
 @pytest.mark.parametrize("way", ["jku", "x5u", "jwk", "x5c", "kid that is an address"])
 def test_attack_3_a_key_that_a_token_brings_is_nobodys_and_no_address_in_it_is_called(
     opened: Open, keycloak: Issuer, way: str
@@ -324,6 +327,7 @@ def test_attack_3_a_key_that_a_token_brings_is_nobodys_and_no_address_in_it_is_c
     assert status(app, honest) in (200, 401)  # ignored, or refused for its shape; never followed
 
 
+@pytest.mark.attack(2)
 def test_attack_2_no_signature_and_the_public_key_as_a_secret_prove_nothing(opened: Open, keycloak: Issuer) -> None:
     app = opened(KEYCLOAK, keycloak)
     public = keycloak.keys[-1].as_pem(private=False)

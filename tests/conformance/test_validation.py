@@ -184,6 +184,7 @@ def test_what_every_client_is_registered_for_is_one_deviation() -> None:
     assert Client("a", "a", "backend", "ods:A", "s", "system").tolerates.split() == list(EVERYONE)
 
 
+@pytest.mark.attack(65)
 @pytest.mark.parametrize(
     ("address", "status"),
     [

@@ -31,6 +31,7 @@ def at(app: Flask, who: Caller) -> Caller:
     return Caller(app.test_client(), who.token)
 
 
+@pytest.mark.attack(80)
 def test_a_change_of_the_organisations_counts_at_the_next_request_of_every_worker(workers: tuple[Flask, Flask]) -> None:
     first, second = workers
     steward = settle(first)
@@ -62,6 +63,7 @@ def test_what_a_transaction_saw_of_its_own_organisations_is_forgotten_when_it_fa
     assert site.ids(OF_WILLOW) == ["s1"]
 
 
+@pytest.mark.attack(8, 80)
 def test_a_disabled_client_and_a_revoked_token_are_refused_at_the_next_request_of_every_worker(
     workers: tuple[Flask, Flask],
 ) -> None:

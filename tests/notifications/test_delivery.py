@@ -106,6 +106,7 @@ def impatient(app: Flask) -> Any:
     thread.join(30)
 
 
+@pytest.mark.attack(68)
 def test_what_cannot_be_delivered_is_kept_as_ids_and_delivered_when_it_is_replayed(
     app: Flask, steward: Caller, engine: Caller, receivers: Receivers, impatient: Worker
 ) -> None:
@@ -132,6 +133,7 @@ def test_what_cannot_be_delivered_is_kept_as_ids_and_delivered_when_it_is_replay
     assert numbers([told]) == [("1", "s2")]
 
 
+@pytest.mark.attack(60, 63)
 def test_a_choice_made_after_the_event_binds_what_is_still_to_be_sent_and_leaves_no_gap(
     app: Flask, steward: Caller, engine: Caller, receivers: Receivers, working: Worker
 ) -> None:
@@ -176,6 +178,7 @@ def _states(app: Flask) -> dict[int, int]:
         return dict(tx.rows("SELECT state, count(*) FROM notification GROUP BY 1"))  # type: ignore[arg-type]
 
 
+@pytest.mark.attack(63)
 def test_a_relationship_that_ends_ends_what_is_told(
     steward: Caller, engine: Caller, receiver: Receiver, working: Worker
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+import pytest
 from flask import Flask
 
 from app.fhir.topics import TOPICS
@@ -45,6 +46,7 @@ def test_a_new_study_is_told_with_its_number_and_its_focus(
     receiver.quiet(2)
 
 
+@pytest.mark.attack(63)
 def test_full_content_is_what_a_read_would_show(
     steward: Caller, engine: Caller, receiver: Receiver, working: Worker
 ) -> None:
@@ -75,6 +77,7 @@ def test_what_is_sent_is_signed_with_the_key_that_the_subscriber_was_given(
     assert hmac.new(key, f"{at}.".encode() + sent.body, hashlib.sha256).hexdigest() == given
 
 
+@pytest.mark.attack(63)
 def test_an_opt_out_withdraws_what_was_told_and_an_opt_in_tells_it_again(
     steward: Caller, engine: Caller, receiver: Receiver, working: Worker
 ) -> None:
@@ -94,6 +97,7 @@ def test_an_opt_out_withdraws_what_was_told_and_an_opt_in_tells_it_again(
     assert {one.status["topic"].rsplit("/", 1)[1] for one in back} == {"imaging-study-available"}
 
 
+@pytest.mark.attack(63)
 def test_a_study_of_a_patient_without_a_relationship_is_never_told(
     steward: Caller, engine: Caller, receiver: Receiver, working: Worker
 ) -> None:

@@ -128,6 +128,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, Any]:
     return name, resource
 
 
+@pytest.mark.attack(77)
 @settings(max_examples=TRIES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),

@@ -26,6 +26,7 @@ ORDINARY = {
 }
 
 
+@pytest.mark.attack(72)
 @pytest.mark.parametrize("who", ORDINARY)
 def test_72_ordinary_users_read_and_write_no_audit_event_and_no_provenance(who: str, app: Flask) -> None:
     steward = settle(app)
@@ -47,6 +48,7 @@ def test_72_ordinary_users_read_and_write_no_audit_event_and_no_provenance(who: 
     assert user.delete("/Provenance/v1").status_code == 403
 
 
+@pytest.mark.attack(72)
 def test_72_nobody_writes_an_audit_event_by_any_interaction(app: Flask) -> None:
     steward = settle(app)
     event = steward.get("/AuditEvent?_count=1").json["entry"][0]["resource"]
@@ -83,6 +85,7 @@ READS = (
 )  # fmt: skip
 
 
+@pytest.mark.attack(74)
 def test_74_where_the_audit_cannot_be_written_nothing_is_disclosed(app: Flask, broken: Any) -> None:
     treating, stranger = caller(app), caller(app, ods="RXC")
     for user in (treating, stranger):
@@ -100,6 +103,7 @@ def test_74_where_the_audit_cannot_be_written_nothing_is_disclosed(app: Flask, b
     assert answer.status_code >= 500 and "1.2.826" not in answer.text
 
 
+@pytest.mark.attack(74)
 def test_74_where_the_audit_cannot_be_written_nothing_is_changed(app: Flask, broken: Any) -> None:
     treating = caller(app)
     assert treating.put("/EpisodeOfCare/e9", episode("e9")).status_code >= 500
@@ -110,6 +114,7 @@ def test_74_where_the_audit_cannot_be_written_nothing_is_changed(app: Flask, bro
     assert treating.get("/EpisodeOfCare/e1").json["status"] == "active"
 
 
+@pytest.mark.attack(74)
 def test_74_a_refusal_that_cannot_be_recorded_is_not_given_either(app: Flask, broken: Any) -> None:
     assert app.test_client().get("/fhir/ImagingStudy/s1").status_code >= 500
     assert caller(app).post("/ImagingStudy", {"resourceType": "ImagingStudy"}).status_code >= 500

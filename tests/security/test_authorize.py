@@ -46,6 +46,7 @@ def opens(app: Flask, token: str) -> bool:
 # What is sent nowhere ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(11)
 @pytest.mark.parametrize(
     "address",
     [
@@ -147,6 +148,7 @@ def test_a_request_without_a_good_state_is_refused_and_the_state_is_not_repeated
     assert told["error"] == "invalid_request" and "state" not in told
 
 
+@pytest.mark.attack(10)
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
@@ -171,6 +173,7 @@ def test_attack_10_without_pkce_by_s256_nobody_is_asked_anything(
         assert error(seen) == "invalid_request", what
 
 
+@pytest.mark.attack(12)
 @pytest.mark.parametrize(
     "aud", [None, "", "https://elsewhere.example/fhir", "http://127.0.0.1:8080", AUD + "/x", AUD.upper(), "http://127.0.0.1:8081/fhir"]
 )  # fmt: skip
@@ -205,6 +208,7 @@ def test_a_form_that_is_too_large_is_refused(region: Flask) -> None:
 # Pages ---------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(75)
 def test_a_form_without_the_browsers_own_mark_changes_nothing(region: Flask) -> None:
     seen = visit(region)
     seen.authorize()
@@ -214,6 +218,7 @@ def test_a_form_without_the_browsers_own_mark_changes_nothing(region: Flask) -> 
         assert answer.status_code == 400 and "This page has expired" in answer.text
 
 
+@pytest.mark.attack(14)
 def test_attack_14_a_request_under_way_is_answered_in_its_own_browser_alone(region: Flask) -> None:
     seen, other = visit(region), visit(region)
     seen.authorize()
@@ -294,6 +299,7 @@ def test_no_page_runs_a_script_or_stands_in_a_frame(region: Flask, page: str) ->
     assert answer.headers["Cache-Control"] == "no-store" and answer.headers["Referrer-Policy"] == "no-referrer"
 
 
+@pytest.mark.attack(75)
 def test_what_an_app_calls_itself_is_text_on_the_page(region: Flask) -> None:
     register(region, replace(APP, name="<script>alert(1)</script>"))
     seen = visit(region)
@@ -304,6 +310,7 @@ def test_what_an_app_calls_itself_is_text_on_the_page(region: Flask) -> None:
 # Codes ---------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(10, 11)
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
@@ -333,6 +340,7 @@ def test_attacks_10_and_11_a_code_opens_nothing_with_anything_else_than_what_it_
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.attack(11)
 def test_attack_11_a_code_presented_again_ends_what_it_gave(region: Flask) -> None:
     seen = visit(region)
     code = seen.code()
@@ -343,6 +351,7 @@ def test_attack_11_a_code_presented_again_ends_what_it_gave(region: Flask) -> No
     assert seen.refresh(said["refresh_token"]).json["error"] == "invalid_grant"
 
 
+@pytest.mark.attack(11)
 @pytest.mark.requirement("SMART 58")
 def test_attack_11_a_code_is_good_for_two_minutes(region: Flask) -> None:
     seen = visit(region)
@@ -380,6 +389,7 @@ def test_a_basic_header_that_cannot_be_read_proves_nobody(region: Flask, header:
 # Refresh tokens --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(13)
 def test_attack_13_a_refresh_token_used_again_ends_the_family(region: Flask) -> None:
     seen = visit(region)
     first = seen.tokens()
@@ -390,6 +400,7 @@ def test_attack_13_a_refresh_token_used_again_ends_the_family(region: Flask) -> 
     assert not opens(region, second["access_token"]) and not opens(region, first["access_token"])
 
 
+@pytest.mark.attack(13)
 @pytest.mark.parametrize(
     ("scope", "name"),
     [
@@ -408,6 +419,7 @@ def test_attack_13_a_wider_scope_is_refused_and_the_token_is_not_spent(region: F
     assert seen.refresh(first["refresh_token"]).status_code == 200
 
 
+@pytest.mark.attack(13)
 @pytest.mark.requirement("SMART 103")
 def test_attack_13_another_client_cannot_use_a_refresh_token(region: Flask) -> None:
     seen = visit(region)
@@ -424,6 +436,7 @@ def test_attack_13_another_client_cannot_use_a_refresh_token(region: Flask) -> N
 # Revocation and introspection -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(8)
 def test_attack_8_what_was_revoked_a_second_ago_opens_nothing(region: Flask) -> None:
     seen = visit(region)
     said = seen.tokens()
@@ -525,6 +538,7 @@ def test_a_launch_from_a_record_opens_for_its_patient_encounter_and_study(region
     assert said["fhirContext"] == [{"reference": "ImagingStudy/s1"}]
 
 
+@pytest.mark.attack(14)
 def test_attack_14_a_launch_serves_once_for_its_app_its_person_and_five_minutes(region: Flask) -> None:
     handle = launched(region, APP, CLINICIAN, patient="p1")
     ehr(region, handle).allow()
@@ -541,6 +555,7 @@ def test_attack_14_a_launch_serves_once_for_its_app_its_person_and_five_minutes(
     assert error(ehr(region, old)) == "invalid_request"
 
 
+@pytest.mark.attack(15)
 def test_attack_15_an_app_of_one_trust_is_used_by_nobody_of_another(region: Flask) -> None:
     seen = visit(region, client=OTHER)
     seen.authorize()

@@ -104,6 +104,7 @@ def told(app: Flask, capture: pytest.CaptureFixture[str]) -> dict[str, str]:
     return {"standard error": captured.err, "standard output": captured.out, "metrics": metrics}
 
 
+@pytest.mark.attack(73)
 def test_73_no_canary_sings_in_logs_and_metrics(talkative: Flask, capsys: pytest.CaptureFixture[str]) -> None:
     statuses = {answer.status_code for who in settled(talkative) for answer in requests(who)}
     assert statuses >= {200, 400, 401, 403, 404}
@@ -115,6 +116,7 @@ def test_73_no_canary_sings_in_logs_and_metrics(talkative: Flask, capsys: pytest
     }
 
 
+@pytest.mark.attack(73)
 def test_73_no_canary_sings_when_the_database_fails(talkative: Flask, capsys: pytest.CaptureFixture[str]) -> None:
     callers = settled(talkative)
     store = talkative.extensions["services"].store
@@ -133,6 +135,7 @@ def test_73_no_canary_sings_when_the_database_fails(talkative: Flask, capsys: py
     }
 
 
+@pytest.mark.attack(71, 73)
 def test_73_errors_repeat_nothing_but_the_names_of_parameters(talkative: Flask) -> None:
     for who in settled(talkative)[1:3]:
         for answer in requests(who):
@@ -144,6 +147,7 @@ def test_73_errors_repeat_nothing_but_the_names_of_parameters(talkative: Flask) 
                 assert not {NUMBER, UID} & set(found) or f"?{NUMBER}=" in answer.request.url, texts
 
 
+@pytest.mark.attack(73)
 def test_73_the_audit_holds_identifiers_and_no_names(talkative: Flask) -> None:
     callers = settled(talkative)
     for who in callers:

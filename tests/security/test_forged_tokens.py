@@ -113,6 +113,7 @@ def test_a_token_made_by_hand_as_it_should_be_opens_what_it_may(app: Flask, keys
     assert status(app, by_hand(keys, json.dumps(head).encode(), json.dumps(claims()).encode())) == 200
 
 
+@pytest.mark.attack(1)
 def test_attack_1_a_token_in_the_address_opens_nothing_and_is_not_logged(
     app: Flask, keys: KeyStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +126,7 @@ def test_attack_1_a_token_in_the_address_opens_nothing_and_is_not_logged(
     assert '"event": "request"' in logged and token not in logged
 
 
+@pytest.mark.attack(1)
 @pytest.mark.parametrize(
     "header", ["Bearer", "Bearer ", "Bearer a b", "bearer\tx", "Basic eDp5", "Bearer ..", "Bearer a.b", "Bearer \u00e9.\u00e9.\u00e9", "Token x"]
 )  # fmt: skip
@@ -133,12 +135,14 @@ def test_attack_1_a_malformed_header_opens_nothing(app: Flask, keys: KeyStore, h
     assert answer.status_code == 401 and answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.attack(1)
 def test_attack_1_two_tokens_open_nothing(app: Flask, keys: KeyStore) -> None:
     good = f"Bearer {signed(keys)}"
     answer = app.test_client().get("/fhir/ImagingStudy/s1", headers=[("Authorization", good), ("Authorization", good)])
     assert answer.status_code == 401
 
 
+@pytest.mark.attack(2)
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE"])
 def test_attack_2_no_signature_is_none(app: Flask, keys: KeyStore, alg: str) -> None:
     head = {"alg": alg, "kid": keys.access.current()[-1].kid, "typ": "at+jwt"}
@@ -146,6 +150,7 @@ def test_attack_2_no_signature_is_none(app: Flask, keys: KeyStore, alg: str) -> 
         assert status(app, f"{part(head)}.{part(claims())}.{signature}") == 401
 
 
+@pytest.mark.attack(2)
 def test_attack_2_the_public_key_is_no_secret(app: Flask, keys: KeyStore) -> None:
     own = keys.access.current()[-1]
     for public in (own.as_pem(private=False), json.dumps(own.as_dict(private=False)).encode()):
@@ -154,6 +159,7 @@ def test_attack_2_the_public_key_is_no_secret(app: Flask, keys: KeyStore) -> Non
             assert status(app, f"{said}.{part(hmac.digest(public, said.encode(), 'sha384'))}") == 401
 
 
+@pytest.mark.attack(3)
 @pytest.mark.parametrize("way", ["jwk", "jku", "x5u", "x5c"])
 def test_attack_3_a_key_that_the_token_brings_or_points_at_is_ignored(
     app: Flask, keys: KeyStore, trap: tuple[str, list[str]], way: str
@@ -172,6 +178,7 @@ def test_attack_3_a_key_that_the_token_brings_or_points_at_is_ignored(
     assert asked == []
 
 
+@pytest.mark.attack(4)
 @pytest.mark.parametrize(
     "kid", ["../../../etc/passwd", "/dev/null", "' OR 1=1 --", "signing-000001.json", "x" * 10_000, "unknown", "", "\x00", 7, None, ["a"]]
 )  # fmt: skip
@@ -182,6 +189,7 @@ def test_attack_4_a_kid_is_a_name_and_nothing_else(app: Flask, keys: KeyStore, k
     assert status(app, token) == 401
 
 
+@pytest.mark.attack(5)
 @pytest.mark.parametrize(
     ("changed", "header"),
     [
@@ -202,6 +210,7 @@ def test_attack_5_of_another_issuer_audience_or_type(
     assert status(app, signed(keys, header, **changed)) == 401
 
 
+@pytest.mark.attack(5)
 def test_attack_5_an_id_token_and_a_refresh_token_are_no_access_tokens(app: Flask, keys: KeyStore) -> None:
     register(app, APP, CLINICIAN)
     said = visit(app).tokens()
@@ -212,6 +221,7 @@ def test_attack_5_an_id_token_and_a_refresh_token_are_no_access_tokens(app: Flas
 NOW = int(time.time())
 
 
+@pytest.mark.attack(6)
 @pytest.mark.parametrize(
     "changed",
     [
@@ -232,6 +242,7 @@ def test_attack_6_expired_endless_or_not_valid_yet(app: Flask, keys: KeyStore, c
     assert status(app, signed(keys, **changed)) == 401
 
 
+@pytest.mark.attack(6)
 def test_attack_6_a_clock_that_is_off_by_less_than_a_minute_is_borne_and_by_more_is_not(
     app: Flask, keys: KeyStore
 ) -> None:
@@ -240,6 +251,7 @@ def test_attack_6_a_clock_that_is_off_by_less_than_a_minute_is_borne_and_by_more
     assert status(app, signed(keys, iat=now + 75, exp=now + 300)) == 401
 
 
+@pytest.mark.attack(7)
 def test_attack_7_extensions_that_are_not_known_and_members_given_twice(app: Flask, keys: KeyStore) -> None:
     kid = keys.access.current()[-1].kid
     body = json.dumps(claims()).encode()
@@ -253,6 +265,7 @@ def test_attack_7_extensions_that_are_not_known_and_members_given_twice(app: Fla
         assert status(app, by_hand(keys, odd, body)) == 401
 
 
+@pytest.mark.attack(7)
 def test_attack_7_a_token_of_a_megabyte(app: Flask, keys: KeyStore) -> None:
     assert status(app, signed(keys, pad="x" * 1_000_000)) == 401
     assert status(app, "." * 1_000_000) == 401

@@ -23,6 +23,7 @@ def engine(app: Flask) -> Caller:
     return caller(app)
 
 
+@pytest.mark.attack(64)
 @pytest.mark.parametrize(
     "address",
     [
@@ -54,6 +55,7 @@ def test_a064_an_address_that_may_not_be_notified_is_refused_when_it_is_written(
     assert any("Subscription.channel" in place for one in answer.json["issue"] for place in one["expression"])
 
 
+@pytest.mark.attack(64)
 @pytest.mark.parametrize(
     "address",
     ["10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.169.254", "127.0.0.1", "::1", "fe80::1", "fc00::1", "0.0.0.0"],
@@ -68,6 +70,7 @@ def test_a064_a_name_that_stands_for_an_address_inside_is_not_sent_to(
         Sender(ALLOWED).send("POST", "https://epr.example/notify", b"", {}, 1)
 
 
+@pytest.mark.attack(64)
 def test_a064_one_address_inside_among_public_ones_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 443)) for one in ("93.184.215.14", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -75,6 +78,7 @@ def test_a064_one_address_inside_among_public_ones_is_enough_to_refuse(monkeypat
         Sender(ALLOWED).send("POST", "https://epr.example/notify", b"", {}, 1)
 
 
+@pytest.mark.attack(66)
 @pytest.mark.parametrize(
     "address",
     [
@@ -91,6 +95,7 @@ def test_a066_an_origin_is_the_whole_origin_and_no_prefix(address: str) -> None:
         Sender(ALLOWED).send("POST", address, b"", {}, 1)
 
 
+@pytest.mark.attack(64)
 def test_a064_no_redirect_is_followed() -> None:
     receiver = Receiver(lambda got: 307)
     try:
@@ -100,6 +105,7 @@ def test_a064_no_redirect_is_followed() -> None:
         receiver.close()
 
 
+@pytest.mark.attack(67)
 @pytest.mark.parametrize(
     "header",
     [
@@ -165,6 +171,7 @@ def test_a_filter_that_the_topic_does_not_have_is_refused_at_its_place(engine: C
     assert answer.json["issue"][0]["expression"] == ["Subscription.criteria.extension[0]"]
 
 
+@pytest.mark.attack(63)
 def test_events_about_what_the_client_may_not_read_cannot_be_subscribed_to(engine: Caller) -> None:
     answer = engine.post("/Subscription", subscribed("consent-changed", "http://127.0.0.1:9/x"))
     assert answer.status_code == 403

@@ -84,6 +84,7 @@ def test_every_writable_type_has_an_example_and_a_keeper() -> None:
     assert "AuditEvent" not in {name for row in WRITERS.values() for name in row}
 
 
+@pytest.mark.attack(48)
 @pytest.mark.parametrize(
     "interaction", ["conditional-create", "conditional-update", "conditional-patch", "conditional-delete"]
 )
@@ -147,6 +148,7 @@ def region(app: Flask) -> Caller:
     return steward
 
 
+@pytest.mark.attack(49)
 def test_49_no_user_makes_the_episode_team_or_referral_that_lets_the_user_in(app: Flask, region: Caller) -> None:
     for kind in ("app", "backend"):
         user = caller(
@@ -161,6 +163,7 @@ def test_49_no_user_makes_the_episode_team_or_referral_that_lets_the_user_in(app
         assert user.get("/ImagingStudy?patient=p2").status_code == 403
 
 
+@pytest.mark.attack(49)
 def test_49_a_record_system_refers_no_strangers_to_its_own_organisation(app: Flask, region: Caller) -> None:
     own = caller(app, ods="RXC")
     assert own.post("/ServiceRequest", referral()).status_code == 403
@@ -173,6 +176,7 @@ def test_49_a_record_system_refers_no_strangers_to_its_own_organisation(app: Fla
     assert own.post("/ServiceRequest", elsewhere).status_code == 201
 
 
+@pytest.mark.attack(50)
 def test_50_no_episode_of_another_organisation_is_made_or_changed_back_dated_or_for_ever(
     app: Flask, region: Caller
 ) -> None:
@@ -187,6 +191,7 @@ def test_50_no_episode_of_another_organisation_is_made_or_changed_back_dated_or_
     assert region.get("/EpisodeOfCare/e1").json["meta"]["versionId"] == "1"
 
 
+@pytest.mark.attack(50)
 def test_50_an_episode_that_is_flipped_after_the_read_stays_in_history_and_in_the_audit(
     app: Flask, region: Caller
 ) -> None:
@@ -201,6 +206,7 @@ def test_50_an_episode_that_is_flipped_after_the_read_stays_in_history_and_in_th
     assert details["basis"] == "EpisodeOfCare/flip/_history/1"
 
 
+@pytest.mark.attack(51)
 def test_51_nobody_joins_a_team_for_a_patient_whom_their_organisation_does_not_treat(
     app: Flask, region: Caller
 ) -> None:
@@ -216,6 +222,7 @@ def test_51_nobody_joins_a_team_for_a_patient_whom_their_organisation_does_not_t
     )
 
 
+@pytest.mark.attack(52)
 def test_52_no_choice_is_recorded_edited_or_deleted_by_whom_it_would_let_in(app: Flask, region: Caller) -> None:
     region.put("/Consent/c1", consent())
     for who in (
@@ -229,6 +236,7 @@ def test_52_no_choice_is_recorded_edited_or_deleted_by_whom_it_would_let_in(app:
         assert who.delete("/Consent?patient=p1").status_code == 403
 
 
+@pytest.mark.attack(52)
 def test_52_a_recorder_supersedes_a_choice_and_neither_edits_nor_deletes_it(app: Flask, region: Caller) -> None:
     recorder = caller(app, scope="system/Consent.cruds system/*.cruds", ods="RXA")
     assert recorder.put("/Consent/c1", consent()).status_code == 201
@@ -249,6 +257,7 @@ def test_52_a_recorder_supersedes_a_choice_and_neither_edits_nor_deletes_it(app:
     assert recorder.send("PATCH", "/Consent/c1", again, Content_Type="application/json-patch+json").status_code == 403
 
 
+@pytest.mark.attack(28)
 def test_28_what_is_another_organisations_is_not_written(app: Flask, region: Caller) -> None:
     archive, system = caller(app, "archive", "RXC"), caller(app, ods="RXC")
     for who, body in (

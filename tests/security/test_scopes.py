@@ -58,6 +58,7 @@ def statuses(answer: Any) -> list[str]:
 # 16 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(16)
 @pytest.mark.parametrize("path", ["/ImagingStudy", "/ImagingStudy/s1", "/ImagingStudy?patient=p1", "/Patient/p1"])
 def test_attack_16_a_patient_scope_without_a_patient_in_context_opens_nothing(
     app: Flask, steward: Caller, path: str
@@ -68,6 +69,7 @@ def test_attack_16_a_patient_scope_without_a_patient_in_context_opens_nothing(
     assert [issue["code"] for issue in answer.json["issue"]] == ["forbidden"]
 
 
+@pytest.mark.attack(16)
 def test_attack_16_beside_a_system_scope_it_adds_nothing(app: Flask, steward: Caller) -> None:
     mixed = app_of_b(app, "patient/*.rs system/Organization.rs", patient=None)
     assert mixed.get("/ImagingStudy?patient=p1").status_code == 403
@@ -85,6 +87,7 @@ def test_a_patient_scope_of_a_patient_nobody_knows_opens_nothing(app: Flask, ste
 # 17 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(17)
 @pytest.mark.parametrize(
     "text",
     [
@@ -117,6 +120,7 @@ def test_attack_17_what_is_no_scope_grants_nothing(app: Flask, steward: Caller, 
     )
 
 
+@pytest.mark.attack(17)
 def test_attack_17_a_scope_given_twice_counts_once(app: Flask, steward: Caller) -> None:
     twice = "patient/ImagingStudy.rs patient/ImagingStudy.rs"
     assert scopes.within(twice, "patient/*.rs") == "patient/ImagingStudy.rs"
@@ -151,6 +155,7 @@ def test_what_is_granted_is_what_was_both_asked_and_registered(asked: str, regis
 # 18 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(18)
 @pytest.mark.parametrize(
     "query",
     [
@@ -177,6 +182,7 @@ def test_attack_18_a_granular_scope_with_a_modifier_a_chain_or_a_control_is_no_s
     assert scopes.parse(f"patient/ImagingStudy.rs?{query}") is None
 
 
+@pytest.mark.attack(18)
 @pytest.mark.parametrize("type_name", ["*", "AuditEvent"])
 def test_attack_18_what_has_no_index_is_not_narrowed_by_search_parameters(type_name: str) -> None:
     assert scopes.parse(f"patient/{type_name}.rs?_id=1") is None
@@ -188,6 +194,7 @@ def test_attack_18_what_has_no_index_is_not_narrowed_by_search_parameters(type_n
 CT_ONLY = "patient/Patient.rs patient/Endpoint.rs patient/ImagingStudy.rs?modality=CT"
 
 
+@pytest.mark.attack(19)
 def test_attack_19_a_scope_for_ct_shows_no_mr_by_id_by_search_or_by_default(app: Flask, steward: Caller) -> None:
     granular = app_of_b(app, CT_ONLY)
     assert granular.ids("/ImagingStudy") == ["s1"]
@@ -202,6 +209,7 @@ def test_attack_19_a_scope_for_ct_shows_no_mr_by_id_by_search_or_by_default(app:
     assert hidden.json["issue"] == never.json["issue"]
 
 
+@pytest.mark.attack(19)
 def test_attack_19_nor_by_include_history_version_or_count_of_pages(app: Flask, steward: Caller) -> None:
     report = {
         "resourceType": "DiagnosticReport",
@@ -226,6 +234,7 @@ def test_attack_19_nor_by_include_history_version_or_count_of_pages(app: Flask, 
     assert [link["relation"] for link in pages["link"]] == ["self"]
 
 
+@pytest.mark.attack(19)
 def test_attack_19_a_version_that_was_mr_is_not_shown_because_it_is_ct_now(app: Flask, steward: Caller) -> None:
     assert steward.put("/ImagingStudy/s2", study("s2", OTHER_UID)).status_code == 200  # corrected: it is a CT
     granular = app_of_b(app, CT_ONLY)
@@ -251,6 +260,7 @@ def test_several_granular_scopes_add_up(app: Flask, steward: Caller) -> None:
 # 20 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(20)
 @pytest.mark.requirement("SMART 95", "SMART 243", "SMART 266")
 def test_attack_20_to_read_is_not_to_search_and_to_search_is_not_to_read(app: Flask, steward: Caller) -> None:
     reads, searches = app_of_b(app, "patient/ImagingStudy.r"), app_of_b(app, "patient/ImagingStudy.s")
@@ -274,6 +284,7 @@ def test_attack_20_to_read_is_not_to_search_and_to_search_is_not_to_read(app: Fl
         assert searches.get(path).status_code == 403, path
 
 
+@pytest.mark.attack(20)
 def test_attack_20_history_of_everything_tells_only_of_types_within_the_scopes(app: Flask, steward: Caller) -> None:
     of_patients = app_of_b(app, "patient/Patient.rs")
     feed = of_patients.get("/_history?_count=100").json["entry"]
@@ -304,6 +315,7 @@ def test_to_name_the_patient_of_a_search_needs_no_scope_for_patients_but_to_ask_
 # 21 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(21)
 @pytest.mark.parametrize(
     "path",
     [
@@ -328,12 +340,14 @@ def test_attack_21_with_one_patient_in_context_another_is_not_found_by_any_name(
     assert app_of_b(app, "user/*.rs").ids(path), "the clinician may see it: only the scope forbids"
 
 
+@pytest.mark.attack(21)
 @pytest.mark.parametrize("path", ["/ImagingStudy/s3", "/Patient/p2", "/EpisodeOfCare/e2", "/ImagingStudy/s3/_history"])
 def test_attack_21_nor_read(app: Flask, steward: Caller, path: str) -> None:
     assert app_of_b(app, "patient/*.rs").get(path).status_code == 404
     assert app_of_b(app, "user/*.rs").get(path).status_code == 200
 
 
+@pytest.mark.attack(21)
 def test_attack_21_the_archive_of_another_patients_study_is_not_given(app: Flask, steward: Caller) -> None:
     elsewhere = endpoint("RXC")
     assert steward.put(f"/Endpoint/{elsewhere['id']}", elsewhere).status_code == 201
@@ -357,6 +371,7 @@ def test_records_that_were_merged_are_one_patient_in_context(app: Flask, steward
 # 22 -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(22)
 @pytest.mark.requirement("SMART 130")
 def test_attack_22_an_entry_of_a_bundle_goes_no_further_than_the_scopes(app: Flask, steward: Caller) -> None:
     granular = app_of_b(app, CT_ONLY)

@@ -94,6 +94,7 @@ def test_a_signed_assertion_gives_a_token_that_opens_what_it_may(app: Flask, bac
     assert len(found.json["entry"]) == 1
 
 
+@pytest.mark.attack(9)
 @pytest.mark.parametrize(
     ("what", "changed"),
     [
@@ -117,6 +118,7 @@ def test_attack_9_an_assertion_that_proves_nothing_is_refused(
     assert answer.json["error"] == "invalid_client"
 
 
+@pytest.mark.attack(9)
 @pytest.mark.requirement("SMART 336")
 def test_attack_9_an_assertion_serves_once(app: Flask, backend: Client, key: Any) -> None:
     signed = assertion(key)
@@ -125,6 +127,7 @@ def test_attack_9_an_assertion_serves_once(app: Flask, backend: Client, key: Any
     assert (again.status_code, again.json["error"]) == (401, "invalid_client")
 
 
+@pytest.mark.attack(2, 3, 9)
 def test_attacks_2_3_and_9_another_clients_key_a_weak_algorithm_and_no_signature_prove_nothing(
     app: Flask, backend: Client, key: Any
 ) -> None:
@@ -141,6 +144,7 @@ def test_attacks_2_3_and_9_another_clients_key_a_weak_algorithm_and_no_signature
     assert ask(app, brought).status_code == 401
 
 
+@pytest.mark.attack(4)
 @pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1 --", "x" * 10_000, "unknown"])
 def test_attack_4_a_kid_is_a_name_and_nothing_else(app: Flask, backend: Client, key: Any, kid: str) -> None:
     assert ask(app, assertion(key, header={"kid": kid})).status_code == 401
@@ -192,6 +196,7 @@ def test_a_secret_is_a_proof_too_and_a_wrong_one_is_none(app: Flask) -> None:
     assert app.test_client().post("/auth/token", data=form, auth=("sym", "correct")).status_code == 200
 
 
+@pytest.mark.attack(1)
 @pytest.mark.parametrize(
     "path",
     ["/Patient/p1", "/ImagingStudy", "/ImagingStudy/s1", "/_history", "/Consent", "/AuditEvent", "/Organization/rxa"],
@@ -243,6 +248,7 @@ def minted(app: Flask, typ: str = "at+jwt", **changed: Any) -> str:
     return tokens.keys.sign({n: v for n, v in (fresh | changed).items() if v is not None}, typ)
 
 
+@pytest.mark.attack(5, 6)
 @pytest.mark.parametrize(
     ("what", "changed"),
     [
@@ -266,6 +272,7 @@ def test_attacks_5_and_6_a_token_that_is_not_quite_right_opens_nothing(
     assert answer.status_code == 401, what
 
 
+@pytest.mark.attack(2, 7)
 def test_attacks_2_and_7_a_token_signed_by_another_key_or_of_a_megabyte_opens_nothing(app: Flask) -> None:
     settle(app)
     stranger = ECKey.generate_key("P-384", parameters={"kid": "x"})
@@ -274,6 +281,7 @@ def test_attacks_2_and_7_a_token_signed_by_another_key_or_of_a_megabyte_opens_no
     assert Caller(app.test_client(), "x" * 1_000_000).get("/Patient/p1").status_code == 401
 
 
+@pytest.mark.attack(8)
 def test_attack_8_a_revoked_token_and_a_disabled_client_are_refused_at_the_next_request(app: Flask) -> None:
     settle(app)
     own = caller(app)

@@ -131,6 +131,7 @@ def nested(levels: int) -> bytes:
     return b'{"resourceType":"Basic","a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
 
 
+@pytest.mark.attack(76)
 def test_sixty_four_levels_are_read_and_one_more_is_too_costly() -> None:
     assert depth(parse(nested(64))) == 64
     fault = fault_of(nested(65))

@@ -298,6 +298,7 @@ def test_what_is_not_fhir_xml_is_refused_with_its_place(body: bytes, text: str, 
     assert (caught.value.kind, caught.value.text, caught.value.expression) == ("structure", text, place)
 
 
+@pytest.mark.attack(76)
 def test_depth_and_size_are_limited() -> None:
     def deep(levels: int) -> bytes:
         return patient('<extension url="x">' * levels + '<valueCode value="a"/>' + "</extension>" * levels)

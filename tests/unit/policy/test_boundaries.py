@@ -282,6 +282,7 @@ GRANT = EmergencyGrant("g", 1, DOCTOR, "ods:B", "Patient/p", AT, AT + HOUR)
 ASKED = Request(Requester("ods:B", ORGS, DOCTOR, "clinician"), "BTG")
 
 
+@pytest.mark.attack(57)
 @pytest.mark.parametrize(
     ("grant", "at", "good"),
     [
@@ -305,6 +306,7 @@ def test_an_emergency_grant_is_good_for_its_person_and_patient_in_its_time(
     assert not valid(grant, clerk, Person(PATIENTS), Switches(), at)
 
 
+@pytest.mark.attack(57)
 def test_an_emergency_grant_lasts_no_longer_than_the_region_lets_one_whatever_it_says_of_itself() -> None:
     """P16: also one that was made under a choice of more hours."""
     long = replace(GRANT, end=AT + 9 * DAY)
