@@ -30,7 +30,7 @@ from app.smart.session import Cookies
 from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
-from app.web import landing, sample, subscriptions
+from app.web import landing, sample, subscriptions, viewer
 
 __version__ = "0.1.0"
 
@@ -76,6 +76,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(archives.blueprint(services, verify))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
+    app.register_blueprint(viewer.blueprint(services))
     app.register_blueprint(subscriptions.blueprint(services, lambda: session.visitor(store)))
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))

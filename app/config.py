@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 DEMO_MARK = "made-for-demo"  # lies in a keys directory that demo mode has used
+DEMO_VIEWER = "imaging-viewer"  # client id that the demo region registers
 LOOPBACK = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 ANY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -82,6 +83,12 @@ class Settings:
         "`listed`: an Endpoint is on a host that its managing organisation lists; `open`: organisations that list none may use any",
         "`open` in demo mode, else `listed`",
     )
+    viewer_client: str = _setting(
+        "REGISTRY_VIEWER_CLIENT",
+        "",
+        "client id of the viewer at `/viewer`, where it is to be used",
+        "`imaging-viewer` in the demo region, else –",
+    )
     workers: int = _setting("REGISTRY_WORKERS", 0, "web server processes", "cores")
     threads: int = _setting("REGISTRY_THREADS", 4, "threads of each web server process")
     log_level: str = _setting("REGISTRY_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`")
@@ -104,6 +111,11 @@ class Settings:
     def demo_region(self) -> bool:
         """Whether the demo region is to be there."""
         return self.demo and self.demo_data == "1"
+
+    @property
+    def viewer(self) -> str:
+        """The client id of the viewer; empty where it is not set up."""
+        return self.viewer_client or (DEMO_VIEWER if self.demo_region else "")
 
     @property
     def checkpoints_dir(self) -> str:

@@ -60,9 +60,12 @@ def guarded(pages: Blueprint) -> None:
         return response if kept else guard(response)
 
 
-def guard(response: Response, *, forms: Sequence[str] = (), scripts: bool = False, pictures: str = "") -> Response:
+def guard(
+    response: Response, *, forms: Sequence[str] = (), scripts: bool = False, pictures: str = "", frames: str = ""
+) -> Response:
     """The headers of a page. `forms`: where its forms may lead besides here; `scripts`: whether it loads scripts of this
-    server, which may then ask this server; `pictures`: what else than files of this server an image may be (`data:`)."""
+    server, which may then ask this server; `pictures`: what else than files of this server an image may be (`data:`);
+    `frames`: what a frame may hold (`blob:`)."""
     allowed = [
         "default-src 'none'",
         "style-src 'self'",
@@ -73,6 +76,8 @@ def guard(response: Response, *, forms: Sequence[str] = (), scripts: bool = Fals
     ]
     if scripts:
         allowed += ["script-src 'self'", "connect-src 'self'"]
+    if frames:
+        allowed.append(f"frame-src {frames}")
     response.headers["Content-Security-Policy"] = "; ".join(allowed)
     response.headers["X-Frame-Options"] = "DENY"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from app.demo import care, choices, generated, organisations, people, studies
+from app.demo import care, choices, generated, organisations, people, reports, studies
 from app.demo.naming import Clock, Resource
 
 
 def region(at: int, patients: int = 0) -> list[Resource]:
     """The region as of `at` (microseconds UTC) with `patients` more, generated ones. Pure."""
     clock = Clock(at)
+    made, endpoints = studies.studies(), organisations.endpoints()
     return [
         *organisations.organisations(),
-        *organisations.endpoints(),
+        *endpoints,
         *organisations.staff(),
         *care.locations(),
         *people.patients(),
@@ -20,6 +21,7 @@ def region(at: int, patients: int = 0) -> list[Resource]:
         *care.referrals(clock),
         *care.appointments(clock),
         *choices.consents(clock),
-        *studies.studies(),
+        *made,
+        *reports.reports(made, endpoints),
         *generated.generated(patients, clock),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.config import DEMO_VIEWER
 from app.demo.people import BY_ID
 
 STORY_PATIENT = "hazel"
@@ -69,6 +70,8 @@ SAMPLE_SCOPE = (
     " patient/*.rs user/*.rs"
 )
 
+VIEWER_SCOPE = "launch openid fhirUser profile online_access patient/*.rs user/*.rs"
+
 CLIENTS = (
     DemoClient("demo-steward", "Region's steward", "steward", "ZQ1", "system/*.cruds", purpose=None),
     DemoClient("alderbrook-epr", "Alderbrook patient record", "backend", "ZA1", EPR_SCOPE),
@@ -87,6 +90,16 @@ CLIENTS = (
         "clinician",
         redirects=("/sample",),
         launch="/sample/launch",
+    ),
+    DemoClient(
+        DEMO_VIEWER,
+        "Imaging viewer",
+        "app",
+        "ZQ1",
+        VIEWER_SCOPE,
+        "clinician",
+        redirects=("/viewer",),
+        launch="/viewer/launch",
     ),
 )
 

@@ -1,0 +1,170 @@
+"""`/viewer` in a real browser: launched from a record and by itself, the timeline, its filters, and what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import complaints
+from tests.support.server import Running
+from tests.web.viewing import enter, open_patient
+
+
+@pytest.fixture(scope="module")
+def clinician(browser: Browser, served: Running) -> Iterator[Page]:
+    """Signed in, at the choice of a patient. One for the file: each test goes on to a patient of its own."""
+    context = browser.new_context(base_url=served.address, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    enter(page)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def viewer(clinician: Page) -> Page:
+    clinician.goto("/viewer")
+    another = clinician.get_by_role("button", name="Another patient")
+    heading = clinician.get_by_role("heading", name="Which patient?")
+    another.or_(heading).first.wait_for()
+    if another.is_visible():
+        another.click()
+    heading.wait_for()
+    return clinician
+
+
+def look_for(viewer: Page, words: str) -> None:
+    viewer.get_by_label("Name or NHS number").fill(words)
+    viewer.get_by_role("button", name="Find").click()
+
+
+def titles(viewer: Page) -> list[str]:
+    return viewer.locator("ol.studies strong").all_inner_texts()
+
+
+def test_a_clinician_sees_the_studies_of_all_trusts_newest_first_with_source_and_report(viewer: Page) -> None:
+    open_patient(viewer, "Hazel Demo")
+    first = viewer.locator("ol.studies a").first
+    expect(first).to_contain_text("Report")
+    assert titles(viewer) == ["Head CT", "XR C Spine Comp Min 4 Views"]
+    said = [one.inner_text().split("\n") for one in viewer.locator("ol.studies a").all()]
+    assert said[0][:4] == ["19 Oct 2019", "CT", "Head CT", "Head · Cedarholme Specialist Trust · 1 image"]
+    assert said[1][3] == "Cervical spine · Birchwater Hospitals Trust · 3 images"
+    assert viewer.locator(".banner").inner_text().startswith("Hazel Demo")
+    assert "999\u00a0000\u00a01006" in viewer.locator(".banner").inner_text()
+
+
+def test_the_study_that_is_open_tells_its_report_and_why_it_may_be_seen(viewer: Page) -> None:
+    open_patient(viewer, "Hazel Demo")
+    viewer.get_by_role("link", name="XR C Spine").click()
+    viewer.get_by_role("link", name="Head CT").click()
+    study = viewer.get_by_role("region", name="Head CT")
+    expect(study.get_by_role("heading", name="CT head report")).to_be_visible()
+    expect(study.get_by_text("No acute intracranial abnormality.").first).to_be_visible()
+    study.get_by_text("Why you see this").click()
+    assert study.get_by_text("an episode of care is active at the organisation").is_visible()
+    assert viewer.evaluate("document.activeElement.id") == "study-heading"
+    assert viewer.url.endswith("#study/hazel-head")
+
+
+def test_filters_narrow_the_list_say_how_many_are_left_and_can_be_cleared(viewer: Page) -> None:
+    open_patient(viewer, "Willow Demo")
+    viewer.get_by_text("Filter", exact=True).click()
+    count = viewer.locator(".timeline .count")
+    expect(count).to_have_text("1 study")  # the MR ones are withheld by choice, and nothing tells of them
+    viewer.get_by_label("Words").fill("nothing of this kind")
+    expect(count).to_have_text("0 of 1 study")
+    assert viewer.get_by_text("No study fits these filters.").is_visible()
+    viewer.get_by_role("button", name="Clear filters").click()
+    expect(count).to_have_text("1 study")
+    viewer.get_by_label("Source").select_option("Birchwater Hospitals Trust")
+    viewer.get_by_label("With a report").check()
+    expect(count).to_have_text("1 study")
+
+
+def test_of_a_patient_who_shares_nothing_it_says_neither_that_there_is_something_nor_that_there_is_nothing(
+    viewer: Page,
+) -> None:
+    open_patient(viewer, "Rowan Demo")
+    viewer.get_by_text("No study of Rowan Demo is shown to you.").wait_for()
+    assert viewer.get_by_text("the registry does not tell one from the other").is_visible()
+    assert viewer.locator("ol.studies a").count() == 0
+
+
+def test_without_a_relationship_it_says_how_one_comes_about_and_the_same_of_somebody_unknown(viewer: Page) -> None:
+    said = []
+    for number in ("999 000 1170", "999 000 1804"):  # yew, who is not in Alderbrook's care; and a number of nobody
+        look_for(viewer, number)
+        viewer.get_by_role("button", name="What can I do?").click()
+        viewer.get_by_role("heading", name="No care relationship is recorded").wait_for()
+        said.append(viewer.locator(".absent").inner_text())
+        assert viewer.get_by_text("This is not the same as “no imaging”.").is_visible()
+        assert viewer.get_by_text("How a relationship comes about").is_visible()
+        viewer.get_by_role("button", name="Another patient").click()
+    assert said[0] == said[1]
+
+
+def test_a_mistyped_number_is_told_as_such(viewer: Page) -> None:
+    look_for(viewer, "999 000 1171")
+    expect(viewer.get_by_text("This is not an NHS number")).to_be_visible()
+
+
+def test_arrow_keys_go_from_study_to_study_and_enter_opens_one(viewer: Page) -> None:
+    open_patient(viewer, "Hazel Demo")
+    links = viewer.locator("ol.studies a")
+    links.first.focus()
+    viewer.keyboard.press("ArrowDown")
+    assert "XR C Spine" in viewer.evaluate("document.activeElement.textContent")
+    viewer.keyboard.press("Enter")
+    viewer.get_by_role("region", name="XR C Spine Comp Min 4 Views").wait_for()
+    assert links.nth(1).get_attribute("aria-current") == "true"
+
+
+def test_a_reload_keeps_patient_and_study_and_closing_the_tab_ends_it(viewer: Page) -> None:
+    open_patient(viewer, "Hazel Demo")
+    viewer.get_by_role("link", name="Head CT").click()
+    viewer.reload()
+    viewer.get_by_role("region", name="Head CT").wait_for()
+    fresh = viewer.context.new_page()
+    fresh.goto("/viewer")
+    assert fresh.get_by_role("button", name="Sign in").is_visible()
+    fresh.close()
+
+
+def test_on_a_phone_list_and_study_take_turns_and_nothing_runs_out_of_sight(viewer: Page) -> None:
+    viewer.set_viewport_size({"width": 390, "height": 800})
+    try:
+        open_patient(viewer, "Hazel Demo")
+        assert viewer.locator("ol.studies a").count() == 2
+        assert viewer.evaluate("document.documentElement.scrollWidth") <= 390
+        viewer.get_by_role("link", name="Head CT").click()
+        viewer.get_by_role("region", name="Head CT").wait_for()
+        assert not viewer.locator("ol.studies").first.is_visible()
+        assert viewer.evaluate("document.documentElement.scrollWidth") <= 390
+        viewer.get_by_role("link", name="Back to the studies").click()
+        assert viewer.locator("ol.studies").first.is_visible()
+    finally:
+        viewer.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_a_record_system_opens_it_with_its_patient_who_cannot_be_changed(page: Page) -> None:
+    page.goto("/auth/launch")
+    page.get_by_label("User name").fill("clinician")
+    page.get_by_label("Password").fill("clinician")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Birch Demo").check()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("App", exact=True).select_option(label="Imaging viewer")
+    page.get_by_role("button", name="Open the app").click()
+    page.get_by_role("button", name="Allow", exact=True).click()
+    page.locator(".banner strong", has_text="Birch Demo").wait_for()
+    expect(page.locator("ol.studies strong")).to_have_text(["Testing File-set", "Ultrasound"])
+    assert page.get_by_role("button", name="Another patient").count() == 0
+
+
+def test_an_app_of_another_server_is_not_launched_from_here(page: Page) -> None:
+    found = complaints(page)
+    page.goto("/viewer/launch?iss=https://elsewhere.example/fhir&launch=x")
+    assert page.get_by_text("opened by a record system that uses this registry").is_visible()
+    assert found == []
