@@ -115,7 +115,9 @@ def reports(studies: list[Resource], endpoints: list[Resource]) -> list[Resource
 
 def _resource(one: Report, study: Resource, addresses: dict[str, str]) -> Resource:
     made = _OF[one.study]
-    uid = next(name["value"] for name in study["identifier"] if name["system"] == "urn:dicom:uid").removeprefix("urn:oid:")
+    uid = next(name["value"] for name in study["identifier"] if name["system"] == "urn:dicom:uid").removeprefix(
+        "urn:oid:"
+    )
     address = addresses[made.trust.endpoint]
     return {
         "resourceType": "DiagnosticReport",
@@ -146,7 +148,9 @@ def document(study: str, name: str) -> tuple[str, bytes] | None:
     if one is None:
         return None
     patient = BY_ID[_OF[one.study].patient]
-    head = f"{one.title}\n{patient.id.capitalize()} Demo, born {patient.born}, NHS number {patient.number}\nFictional.\n\n"
+    head = (
+        f"{one.title}\n{patient.id.capitalize()} Demo, born {patient.born}, NHS number {patient.number}\nFictional.\n\n"
+    )
     text = f"{head}{one.findings}\n\nConclusion: {one.conclusion}\n"
     return one.content_type, pdf(text) if one.content_type == PDF else text.encode()
 

@@ -51,8 +51,8 @@ def test_a_clinician_sees_the_studies_of_all_trusts_newest_first_with_source_and
     said = [one.inner_text().split("\n") for one in viewer.locator("ol.studies a").all()]
     assert said[0][:4] == ["19 Oct 2019", "CT", "Head CT", "Head · Cedarholme Specialist Trust · 1 image"]
     assert said[1][3] == "Cervical spine · Birchwater Hospitals Trust · 3 images"
-    assert viewer.locator(".banner").inner_text().startswith("Hazel Demo")
-    assert "999\u00a0000\u00a01006" in viewer.locator(".banner").inner_text()
+    assert viewer.locator(".person").inner_text().startswith("Hazel Demo")
+    assert "999\u00a0000\u00a01006" in viewer.locator(".person").inner_text()
 
 
 def test_the_study_that_is_open_tells_its_report_and_why_it_may_be_seen(viewer: Page) -> None:
@@ -158,7 +158,7 @@ def test_a_record_system_opens_it_with_its_patient_who_cannot_be_changed(page: P
     page.get_by_label("App", exact=True).select_option(label="Imaging viewer")
     page.get_by_role("button", name="Open the app").click()
     page.get_by_role("button", name="Allow", exact=True).click()
-    page.locator(".banner strong", has_text="Birch Demo").wait_for()
+    page.locator(".person strong", has_text="Birch Demo").wait_for()
     expect(page.locator("ol.studies strong")).to_have_text(["Testing File-set", "Ultrasound"])
     assert page.get_by_role("button", name="Another patient").count() == 0
 

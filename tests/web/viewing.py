@@ -18,4 +18,4 @@ def enter(page: Page, user: str = "clinician") -> None:
 
 def open_patient(page: Page, name: str) -> None:
     page.get_by_role("button", name=name).click()
-    page.locator(".banner strong", has_text=name).wait_for()
+    page.locator(".person strong", has_text=name).wait_for()

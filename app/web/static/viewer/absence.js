@@ -69,7 +69,7 @@ export function emergencyForm(registry, name, open) {
     const problem = made("div", { class: "nhsuk-error-summary", role: "alert", hidden: true });
     const radios = reasons.map((one, at) => made("div", { class: "choice" },
       made("input", { type: "radio", name: "reason", id: `reason-${at}`, value: one.code, required: true }), made("label", { for: `reason-${at}` }, one.display)));
-    const text = made("textarea", { id: "emergency-text", rows: 3, minlength: LEAST, maxlength: 1000, "aria-describedby": "emergency-hint" });
+    const text = made("textarea", { class: "nhsuk-textarea", id: "emergency-text", rows: 3, minlength: LEAST, maxlength: 1000, "aria-describedby": "emergency-hint" });
     const sure = made("input", { type: "checkbox", id: "emergency-sure" });
     const send = made("button", { class: WARNING }, "Open emergency access");
     const wrong = (words, control) => {
@@ -99,8 +99,8 @@ export function emergencyForm(registry, name, open) {
         made("li", {}, "The patient can see that you did it, and why."),
         made("li", {}, "What the patient has refused to share stays withheld, unless the region or the patient’s choice says otherwise."))),
     problem,
-    made("fieldset", { class: "field" }, made("legend", {}, "Why is it an emergency?"), radios),
-    made("div", { class: "field" }, made("label", { for: "emergency-text" }, "What is happening, in your words"),
+    made("fieldset", { class: "nhsuk-fieldset field" }, made("legend", { class: "nhsuk-fieldset__legend" }, "Why is it an emergency?"), radios),
+    made("div", { class: "field" }, made("label", { class: "nhsuk-label", for: "emergency-text" }, "What is happening, in your words"),
       made("p", { class: "quiet", id: "emergency-hint" }, `At least ${LEAST} characters. The privacy officers read this.`), text),
     made("div", { class: "choice field" }, sure, made("label", { for: "emergency-sure" }, "I need this to treat the patient now")),
     made("p", {}, send, button("Do not open it", () => { place.replaceChildren(start); start.disabled = false; start.focus(); }, { class: SECONDARY })));

@@ -1,5 +1,5 @@
 // One study: its facts, why it may be seen, its series with thumbnails, the stack, and the report beside it.
-import { SECONDARY, made, summary } from "../dom.js";
+import { SECONDARY, made } from "../dom.js";
 import { Archive } from "./archive.js";
 import { showReport } from "./report.js";
 import { Stack } from "./stack.js";

@@ -44,7 +44,7 @@ class Viewer {
   choose() {
     this.leave();
     const found = made("div", { class: "found", "aria-live": "polite" });
-    const sought = made("input", { type: "search", id: "sought", autocomplete: "off", spellcheck: "false" });
+    const sought = made("input", { type: "search", class: "nhsuk-input", id: "sought", autocomplete: "off", spellcheck: "false" });
     const look = async () => {
       found.replaceChildren(made("p", { class: "quiet" }, "Looking…"));
       const words = sought.value;
@@ -58,7 +58,7 @@ class Viewer {
     place.replaceChildren(made("section", { class: "choose" },
       made("h2", { id: "choose-heading" }, "Which patient?"),
       made("form", { class: "row", role: "search", onsubmit: (event) => { event.preventDefault(); look(); } },
-        made("div", { class: "grow" }, made("label", { for: "sought" }, "Name or NHS number"), sought),
+        made("div", { class: "grow" }, made("label", { class: "nhsuk-label", for: "sought" }, "Name or NHS number"), sought),
         made("button", { class: BUTTON }, "Find")),
       found));
     sought.focus();
@@ -105,7 +105,7 @@ class Viewer {
     this.rows = [];
     this.reports = [];
     this.why = {};
-    this.banner = made("div", { class: "banner" }, made("p", { class: "skeleton" }, made("span")));
+    this.banner = made("div", { class: "person" }, made("p", { class: "skeleton" }, made("span")));
     this.timeline = new Timeline();
     this.right = made("div", { class: "right" });
     this.below = made("div", { class: "below" });
