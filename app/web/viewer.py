@@ -10,8 +10,8 @@ import json
 
 from flask import Blueprint, Response, make_response, render_template
 
-from app.interactions import Services
 from app.demo.story import VIEWER_SCOPE as SCOPE
+from app.interactions import Services
 from app.pages import guard
 from app.policy.reason import MEANINGS
 

@@ -62,9 +62,9 @@ def test_the_study_that_is_open_tells_its_report_and_why_it_may_be_seen(viewer: 
     study = viewer.get_by_role("region", name="Head CT")
     expect(study.get_by_role("heading", name="CT head report")).to_be_visible()
     expect(study.get_by_text("No acute intracranial abnormality.").first).to_be_visible()
+    assert viewer.evaluate("document.activeElement.id") == "study-heading"
     study.get_by_text("Why you see this").click()
     assert study.get_by_text("an episode of care is active at the organisation").is_visible()
-    assert viewer.evaluate("document.activeElement.id") == "study-heading"
     assert viewer.url.endswith("#study/hazel-head")
 
 
