@@ -18,6 +18,7 @@ from app.access.linker import Linker
 from app.access.verifying import Report
 from app.config import Settings
 from app.fhir.temporal import interval
+from app.printing import json_option, say
 from app.storage import chain
 from app.storage.audit import ENVELOPE
 from app.storage.engine import Store
@@ -38,7 +39,7 @@ def _linker() -> Linker:
 @audit.command("verify")
 @click.option("--file", "export", type=click.File("rb"), help="An export to verify; the database if not given.")
 @click.option("--key", "trusted", type=click.File("rb"), help="The public key to trust (see `audit key`).")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def verify(export: BinaryIO | None, trusted: BinaryIO | None, as_json: bool) -> None:
     """Check chain, columns and signed checkpoints; name the first bad row."""
     key = _trusted(trusted)
@@ -97,7 +98,7 @@ def _export(file: BinaryIO, trusted: Key | None) -> Report:
 
 @audit.command("replay")
 @click.option("--since", metavar="INSTANT", help="Decisions from this instant on; all if not given.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def replay(since: str | None, as_json: bool) -> None:
     """Make every recorded decision again from what was on file then; name those that come out differently."""
     store, _ = _store()
@@ -121,23 +122,29 @@ def replay(since: str | None, as_json: bool) -> None:
 
 @audit.command("export")
 @click.option("--out", type=click.File("wb"), default="-", help="The file to write; standard output if not given.")
-def export(out: BinaryIO) -> None:
+@json_option
+def export(out: BinaryIO, as_json: bool) -> None:
     """Write every record with its place in the chain and the signed checkpoints, as NDJSON. This is recorded too."""
     store, _ = _store()
     store.retry(lambda tx: records.noted(tx, "operation", status=200, client="command line", detail="audit export"))
-    for line in exporting.lines(store, _linker()):
-        out.write(line)
+    written = sum(bool(out.write(line)) for line in exporting.lines(store, _linker()))
+    if out.name != "<stdout>":  # the lines are JSON as they are
+        say(as_json, {"lines": written, "file": out.name}, f"{written} lines written to {out.name}")
 
 
 @audit.command("link")
-def link() -> None:
+@json_option
+def link(as_json: bool) -> None:
     """Link what is not linked yet and renew the signed checkpoints. A running server does so by itself."""
-    click.echo(f"{_linker().run()} rows linked")
+    linked = _linker().run()
+    say(as_json, {"linked": linked}, f"{linked} rows linked")
 
 
 @audit.command("key")
-def key() -> None:
+@json_option
+def key(as_json: bool) -> None:
     """Print the public key that signs the checkpoints, and its thumbprint (RFC 7638)."""
     _, settings = _store()
     found = Key.of_directory(settings.keys_dir)
-    click.echo(json.dumps(found.public | {"kid": found.thumbprint}))
+    told = found.public | {"kid": found.thumbprint}
+    say(as_json, told, json.dumps(told))  # a JWK is JSON for people too

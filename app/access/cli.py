@@ -20,6 +20,7 @@ from app.fhir.temporal import interval
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
 from app.policy.switches import SwitchError, load
+from app.printing import json_option, say
 from app.storage.engine import Store
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
@@ -34,7 +35,7 @@ MARKS = {"permits": "✓", "refuses": "✗", "redacts": "✓", "passes": "·", "
 @click.option("--purpose", default="TREAT", help="Purpose of use; TREAT if not given.")
 @click.option("--at", metavar="INSTANT", help="As of this instant; now if not given.")
 @click.option("--study", metavar="UID", help="One study only.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 @with_appcontext
 def explain(
     patient: str,
@@ -62,10 +63,7 @@ def explain(
     )
     with store.begin(reads=True) as tx:
         found = explained(tx, enforcement, subject, patient, instant, study)
-    if as_json:
-        click.echo(json.dumps([one.as_json() for one in found]))
-    else:
-        click.echo("\n\n".join(_told(one) for one in found))
+    say(as_json, [one.as_json() for one in found], "\n\n".join(_told(one) for one in found))
 
 
 def _told(one: Explained) -> str:
@@ -86,7 +84,7 @@ policy = AppGroup("policy", help="The region's choices, P1 to P26.")
 
 
 @policy.command("show")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def show(as_json: bool) -> None:
     """The choices in force, with their version and hash."""
     _, enforcement = _parts()
@@ -104,7 +102,7 @@ def show(as_json: bool) -> None:
     "--file", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="NEW.toml"
 )
 @click.option("--details", is_flag=True, help="Each study, too: organisation, patient's pseudonym, before and after.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def simulated(file: Path, details: bool, as_json: bool) -> None:
     """Say whose access would open or close under another file, by organisation, over everyone who is stored."""
     store, enforcement = _parts()
@@ -141,11 +139,12 @@ def simulated(file: Path, details: bool, as_json: bool) -> None:
 
 
 @policy.command("review")
-def review() -> None:
+@json_option
+def review(as_json: bool) -> None:
     """Open the reviews that are due of choices made for children who come of age (P20). To be run once a day."""
     store, enforcement = _parts()
     made = store.retry(lambda tx: review_minors(tx, enforcement.switches, enforcement.discharge))
-    click.echo(f"{made} review{'' if made == 1 else 's'} opened")
+    say(as_json, {"opened": made}, f"{made} review{'' if made == 1 else 's'} opened")
 
 
 def _parts() -> tuple[Store, Enforcement]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from typing import Any
 
@@ -10,19 +9,24 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
+from app import observability
 from app.fhir.temporal import format_instant
 from app.interactions import Services
 from app.interactions.subscribing import signing_key
 from app.interactions.subscription_health import Health, health
 from app.notifications.worker import Worker
+from app.printing import json_option, say
 from app.storage import subscriptions
 
 
 @click.command("worker")
 @click.option("--threads", type=click.IntRange(1, 64), default=4, help="How many deliver at once.")
+@json_option
 @with_appcontext
-def worker(threads: int) -> None:
+def worker(threads: int, as_json: bool) -> None:
     """Deliver notifications and do what is due by time, until stopped. Any number may run."""
+    if as_json:
+        observability.configure(_services().settings.log_level, "json")
     running = Worker(_services(), threads)
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda *_: running.stopping.set())
@@ -33,24 +37,19 @@ subscription = AppGroup("subscription", help="Subscriptions: how each stands, an
 
 
 @subscription.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def listed(as_json: bool) -> None:
     """State, lag, failures and last problem of each subscription."""
     services = _services()
     with services.store.begin(reads=True) as tx:
         found = health(services, tx)
-    if as_json:
-        click.echo(json.dumps([one.as_json() for one in found], indent=2))
-        return
-    for one in found:
-        click.echo(_line(one))
-    if not found:
-        click.echo("no subscriptions")
+    words = "\n".join(_line(one) for one in found) or "no subscriptions"
+    say(as_json, [one.as_json() for one in found], words)
 
 
 @subscription.command("replay")
 @click.argument("id")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def replay(id: str, as_json: bool) -> None:
     """Queue again what could not be delivered to the subscription ID, after a new handshake."""
     services = _services()
@@ -64,18 +63,20 @@ def replay(id: str, as_json: bool) -> None:
         return queued
 
     queued = services.store.retry(work)
-    click.echo(json.dumps({"queued": queued}) if as_json else f"{queued} events are queued again")
+    say(as_json, {"queued": queued}, f"{queued} events are queued again")
 
 
 @subscription.command("key")
 @click.argument("id")
-def key(id: str) -> None:
+@json_option
+def key(id: str, as_json: bool) -> None:
     """The key, in hex, under which what is sent to the subscription ID is signed."""
     services = _services()
     with services.store.begin(reads=True) as tx:
         if subscriptions.find(tx, id) is None:
             raise click.ClickException("no such subscription; expected an id that `subscription list` shows")
-    click.echo(signing_key(services, f"Subscription/{id}").hex())
+    hexadecimal = signing_key(services, f"Subscription/{id}").hex()
+    say(as_json, {"key": hexadecimal}, hexadecimal)
 
 
 def _line(one: Health) -> str:

@@ -19,6 +19,7 @@ from app.fhir.tolerance import EVERYONE, TOLERANCES
 from app.interactions import Services
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
+from app.printing import json_option, say, say_fields, say_rows
 from app.smart.tokens import MOST_SECONDS, Tokens
 from app.storage import oauth
 from app.storage.oauth import Client
@@ -55,7 +56,7 @@ def _services() -> Services:
     help="A known deviation to put right, with a warning; may be given several times.",
 )
 @click.option("--id", "client_id", help="An id of one's own choice.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def add(
     name: str,
     org: str,
@@ -105,7 +106,7 @@ def add(
     )
     _services().store.retry(lambda tx: oauth.add(tx, registered))
     said = {"client_id": registered.id} | ({"client_secret": secret} if secret else {})
-    click.echo(json.dumps(said) if as_json else "\n".join(f"{name}: {value}" for name, value in said.items()))
+    say_fields(as_json, said)
 
 
 def registrable(address: str) -> bool:
@@ -133,7 +134,7 @@ def _read_jwks(path: str) -> str:
 
 
 @client.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def every(as_json: bool) -> None:
     """All clients: id, kind, organisation, scope, and whether they are disabled."""
     with _services().store.begin(reads=True) as tx:
@@ -152,21 +153,17 @@ def every(as_json: bool) -> None:
         }
         for one in found
     ]
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        state = "  disabled" if row["disabled"] else ""
-        click.echo(f"{row['client_id']}  {row['kind']}  {row['organisation']}  {row['name']}  [{row['scope']}]{state}")
+    say_rows(as_json, rows, lambda row: "{client_id}  {kind}  {organisation}  {name}  [{scope}]".format_map(row))
 
 
 @client.command("disable")
 @click.argument("id")
-def disable(id: str) -> None:
+@json_option
+def disable(id: str, as_json: bool) -> None:
     """Refuse a client from its next request on."""
     if not _services().store.retry(lambda tx: oauth.disable(tx, id)):
         raise click.ClickException("no client has this id; see `flask client list`")
-    click.echo("disabled")
+    say(as_json, {"client_id": id, "disabled": True}, "disabled")
 
 
 @click.command("token")
@@ -176,6 +173,7 @@ def disable(id: str) -> None:
 @click.option("--patient", help="Id of the Patient in context.")
 @click.option("--purpose", help="Purpose of use, such as TREAT.")
 @click.option("--expires", type=click.IntRange(1, MOST_SECONDS), default=MOST_SECONDS, help="Life in seconds.")
+@json_option
 @with_appcontext
 def token(
     client_id: str,
@@ -184,6 +182,7 @@ def token(
     patient: str | None,
     purpose: str | None,
     expires: int,
+    as_json: bool,
 ) -> None:
     """Mint an access token for trying things out. Demo mode only."""
     services = _services()
@@ -196,16 +195,17 @@ def token(
         raise click.ClickException("no client that is in use has this id; see `flask client list`")
     if scope and not scopes.covered(scope, found.scope):
         raise click.ClickException("the scope is more than the client is registered for; see `flask client list`")
-    click.echo(
-        tokens.mint(
-            found,
-            scope or found.scope,
-            expires,
-            practitioner=_named("Practitioner", practitioner),
-            patient=_named("Patient", patient),
-            purpose=purpose,
-        )
+    granted = scope or found.scope
+    minted = tokens.mint(
+        found,
+        granted,
+        expires,
+        practitioner=_named("Practitioner", practitioner),
+        patient=_named("Patient", patient),
+        purpose=purpose,
     )
+    answer = {"access_token": minted, "token_type": "Bearer", "expires_in": expires, "scope": granted}
+    say(as_json, answer, minted)
 
 
 def _named(type_name: str, id: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 
 import click
@@ -13,6 +12,7 @@ from werkzeug.security import generate_password_hash
 from app.interactions import Services
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
+from app.printing import json_option, say, say_fields, say_rows
 from app.smart.tokens import Tokens
 from app.storage import people
 from app.storage.people import User
@@ -37,7 +37,7 @@ def _services() -> Services:
 @click.option("--patient", help="Id of the Patient that the person is; for the role patient.")
 @click.option("--name", help="What the pages call the person.")
 @click.option("--ask", is_flag=True, help="Ask for a password instead of making one.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def add(
     id: str,
     role: str,
@@ -73,11 +73,11 @@ def add(
     )
     _services().store.retry(lambda tx: people.add(tx, person))
     said = {"user": id} | ({} if ask else {"password": password})
-    click.echo(json.dumps(said) if as_json else "\n".join(f"{what}: {value}" for what, value in said.items()))
+    say_fields(as_json, said)
 
 
 @user.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def every(as_json: bool) -> None:
     """All people: id, role, organisation, and whether they are disabled."""
     with _services().store.begin(reads=True) as tx:
@@ -93,26 +93,23 @@ def every(as_json: bool) -> None:
         }
         for one in found
     ]
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        state = "  disabled" if row["disabled"] else ""
-        click.echo(f"{row['user']}  {row['role']}  {row['organisation'] or '-'}{state}")
+    say_rows(as_json, rows, lambda row: f"{row['user']}  {row['role']}  {row['organisation'] or '-'}")
 
 
 @user.command("disable")
 @click.argument("id")
-def disable(id: str) -> None:
+@json_option
+def disable(id: str, as_json: bool) -> None:
     """End a person's sessions and tokens, from the next request on, and let nobody log in as them."""
     if not _services().store.retry(lambda tx: people.disable(tx, id)):
         raise click.ClickException("nobody has this id; see `flask user list`")
-    click.echo("disabled")
+    say(as_json, {"user": id, "disabled": True}, "disabled")
 
 
 @keys.command("rotate")
-def rotate() -> None:
+@json_option
+def rotate(as_json: bool) -> None:
     """Sign with new keys from now on. The ones before stay good for what they signed, older ones go."""
     tokens: Tokens = current_app.extensions["tokens"]
     tokens.keys.rotate()
-    click.echo("rotated")
+    say(as_json, {"rotated": True}, "rotated")

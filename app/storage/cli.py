@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from app.printing import json_option, say
 from app.storage import check, schema
 from app.storage.engine import Store
 
@@ -19,26 +17,24 @@ def _store() -> Store:
 
 
 @db.command("upgrade")
-def upgrade() -> None:
+@json_option
+def upgrade(as_json: bool) -> None:
     """Apply the migrations that the database has not seen."""
     store = _store()
     before = schema.current(store)
     schema.upgrade(store)
     after = schema.current(store)
-    click.echo(f"up to date at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}")
+    words = f"up to date at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
+    say(as_json, {"from": before, "to": after}, words)
 
 
 @db.command("check")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def verify(as_json: bool) -> None:
     """Compare schema, stored bytes, index and policy rows with what they are made from."""
     store = _store()
     found = check.run(store)
-    if as_json:
-        click.echo(json.dumps({"resources": found.resources, "faults": found.faults}))
-    else:
-        click.echo(f"{found.resources} resources checked, {len(found.faults)} faults")
-        for fault in found.faults:
-            click.echo(fault)
+    words = [f"{found.resources} resources checked, {len(found.faults)} faults", *found.faults]
+    say(as_json, {"resources": found.resources, "faults": found.faults}, "\n".join(words))
     if found.faults:
         raise SystemExit(1)

@@ -68,10 +68,10 @@ def test_every_command_is_told_and_says_what_it_does() -> None:
     assert all(says.endswith(".") for _, says in rows)
 
 
-def test_every_command_has_help(app: Flask) -> None:
+def test_every_command_has_help_and_answers_a_program_too(app: Flask) -> None:
     for _, name, _ in readme.each_command():
         answer = app.test_cli_runner().invoke(args=[*name.split(), "--help"])
-        assert answer.exit_code == 0 and "Usage:" in answer.output, name
+        assert answer.exit_code == 0 and "Usage:" in answer.output and "--json" in answer.output, name
 
 
 def test_the_curls_are_those_that_the_server_prints() -> None:
