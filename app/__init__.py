@@ -13,13 +13,14 @@ from app.access.enforcement import Enforcement
 from app.access.subject import Subject
 from app.archives import blueprint as archives
 from app.config import Settings
+from app.demo import story
 from app.fhir.constraints import Options
 from app.interactions import Services
 from app.policy.switches import Switches, load
 from app.published import published, validator, value_sets
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
-from app.smart import cors, elsewhere, known, launcher, pages, session, trust
+from app.smart import cors, demo, elsewhere, known, launcher, pages, session, trust
 from app.smart.discovery import smart_configuration
 from app.smart.flow import Flow
 from app.smart.issuers import Issuers
@@ -30,7 +31,7 @@ from app.smart.session import Cookies
 from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
-from app.web import landing, sample, subscriptions, viewer
+from app.web import documents, landing, sample, subscriptions, viewer
 
 __version__ = "0.1.0"
 
@@ -76,10 +77,12 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(archives.blueprint(services, verify))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
+    app.register_blueprint(documents.blueprint())
     app.register_blueprint(viewer.blueprint(services))
     app.register_blueprint(subscriptions.blueprint(services, lambda: session.visitor(store)))
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))
+        app.register_blueprint(demo.blueprint(flow, {one.username: one.password for one in story.SHOWN_LOGINS}))
         app.register_blueprint(sample.blueprint(services))
     app.register_blueprint(openapi.blueprint(settings))
     cors.register(app, store)

@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Blueprint, render_template
 
 from app.demo import story
 from app.interactions import Services
 from app.pages import guarded
+from app.web.documents import guides
 from app.web.welcome import steps
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One button of the story: who one is then, where it leads, what it says and what is seen there."""
+
+    who: str
+    leads: str
+    text: str
+    shows: str
+
+
+VIEWER = f"/viewer?patient={story.STORY_PATIENT}"
+STORY = (
+    Click(
+        "clinician",
+        VIEWER,
+        "See her imaging as her doctor",
+        "Dr Avocet treats Hazel at Alderbrook. Two other trusts hold studies of hers: he sees both, with pictures and reports.",
+    ),
+    Click(
+        "patient",
+        "/choices",
+        "Say no, as Hazel",
+        "Hazel stops the sharing of her images. She has proved who she is by signing in, so it is in force at once.",
+    ),
+    Click(
+        "clinician",
+        VIEWER,
+        "Look again as her doctor",
+        "Nothing is shown, and nothing tells that there is anything: not a number, not a gap. The pictures are refused too.",
+    ),
+    Click(
+        "privacy",
+        "/desk",
+        "See what happened, as privacy officer",
+        "Mx Wren sees Hazel’s request, who looked at what and why, and what needs somebody’s attention.",
+    ),
+)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -26,6 +68,8 @@ def blueprint(services: Services) -> Blueprint:
             steps=steps(settings.base_url) if shown else (),
             clients=story.SHOWN_CLIENTS if shown else (),
             logins=story.SHOWN_LOGINS if shown else (),
+            clicks=STORY if shown else (),
+            guides=guides(),
         )
 
     return web

@@ -41,7 +41,7 @@ def welcome(settings: Settings, environ: Mapping[str, str]) -> str:
         f"  FHIR R4 {settings.base_url}   health {settings.origin}/health/ready",
     ]
     if settings.demo_region:
-        lines += ["", f"  Three people to be at {settings.origin}/sample (the password is the user name):"]
+        lines += ["", "  Three people to be (the password is the user name):"]
         lines += [f"    {login.username:20} {login.shown}" for login in story.SHOWN_LOGINS]
         lines += ["", "  Three systems to be (tokens by `.venv/bin/flask --app wsgi token --client ID`):"]
         lines += [f"    {id:20} {shown}" for id, shown in story.SHOWN_CLIENTS]

@@ -52,6 +52,32 @@ def test_a_browser_shows_it_without_a_complaint(page: Page) -> None:
     assert found == []
 
 
+def test_each_click_of_the_story_signs_in_one_of_three_people_and_goes_where_it_says(page: Page) -> None:
+    page.goto("/")
+    forms = page.locator(".story form")
+    leads = [(one.locator("[name=who]").input_value(), one.locator("[name=next]").input_value()) for one in forms.all()]
+    assert len(leads) == 4 and {who for who, _ in leads} == {"clinician", "patient", "privacy"}
+    page.get_by_role("button", name="See her imaging as her doctor").click()
+    page.get_by_role("button", name="Allow", exact=True).click()
+    page.locator(".person strong", has_text="Hazel Demo").wait_for()
+    assert page.locator("ol.studies a").count() == 2
+
+
+def test_a_click_from_another_site_signs_nobody_in(page: Page) -> None:
+    answer = page.request.post("/auth/be", form={"who": "clinician", "next": "/"}, max_redirects=0)
+    assert answer.status == 400
+
+
+def test_the_guides_are_pages_whose_links_lead_somewhere(page: Page) -> None:
+    page.goto("/docs/")
+    names = [link.get_attribute("href") or "" for link in page.locator(".tiles a").all()]
+    assert len(names) == len(list((Path(__file__).parents[2] / "docs").glob("*.md")))
+    for name in names:
+        answer = page.request.get(name)
+        assert answer.status == 200 and '<h1 id="' in answer.text()
+    assert page.request.get("/docs/..%2fREADME").status == 404
+
+
 def test_its_links_lead_somewhere(page: Page) -> None:
     page.goto("/")
     for link in page.locator("main a").all():
@@ -69,7 +95,7 @@ def test_it_is_read_on_a_small_screen_without_scrolling_sideways(page: Page) -> 
 def test_every_line_to_paste_is_reached_by_keyboard_and_has_a_name(page: Page) -> None:
     page.goto("/")
     reached = set()
-    for _ in range(12):
+    for _ in range(40):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.getAttribute('aria-labelledby')"))
     assert {"step-1", "step-2", "step-3"} <= reached

@@ -14,6 +14,7 @@ const app = { client, redirect: `${location.origin}/viewer` };
 const BY_ITSELF = "openid fhirUser profile online_access user/*.rs";
 const OF_RECORD = "launch openid fhirUser profile online_access patient/*.rs user/Organization.rs user/CodeSystem.rs";
 const GRANT = "viewer-grant";
+const PATIENT = "viewer-patient";
 
 const begin = (launch = null, further = {}) => authorize(iss, app, launch ? OF_RECORD : BY_ITSELF, launch, further).catch(welcome);
 
@@ -34,7 +35,7 @@ class Viewer {
   }
 
   start() {
-    const sent = sessionStorage.getItem("viewer-patient");
+    const sent = sessionStorage.getItem(PATIENT);
     if (this.session.patient) return this.open({ id: this.session.patient });
     return sent ? this.open(JSON.parse(sent)) : this.choose();
   }
@@ -83,7 +84,7 @@ class Viewer {
   }
 
   leave() {
-    sessionStorage.removeItem("viewer-patient");
+    sessionStorage.removeItem(PATIENT);
     sessionStorage.removeItem(GRANT);
     this.session.grant = null;
     this.strip?.stop();
@@ -100,7 +101,7 @@ class Viewer {
     const turn = this.turn = (this.turn ?? 0) + 1;
     this.who = who;
     this.shown = null;
-    sessionStorage.setItem("viewer-patient", JSON.stringify(who));
+    sessionStorage.setItem(PATIENT, JSON.stringify(who));
     this.restoreGrant(who);
     this.rows = [];
     this.reports = [];
@@ -202,7 +203,7 @@ class Viewer {
       this.right.replaceChildren(this.trouble(problem, () => this.open(this.who)));
       return;
     }
-    this.below.replaceChildren();
+    this.below.hidden = true;
     const emergency = this.session.grant ? null : emergencyForm(this.registry, this.named, (asked) => this.breakGlass(asked));
     this.right.replaceChildren(noRelationship(this.named, emergency));
     focusOn(this.right.querySelector("h2"));
@@ -301,7 +302,11 @@ if (location.pathname === "/viewer/launch" && asked.get("iss")?.replace(/\/$/, "
 else if (location.pathname === "/viewer/launch") welcome(new LaunchProblem("This viewer is opened by a record system that uses this registry. Sign in to choose a patient yourself."));
 else if (asked.has("code") || asked.has("error")) complete(app, asked).then(go).catch(welcome);
 else {
-  const session = Session.restored(app);
+  // a link may name a patient, as that of a work list does: ?patient=ID. Whoever follows it may be somebody else than before.
+  const named = asked.get("patient");
+  if (named) sessionStorage.setItem(PATIENT, JSON.stringify({ id: named }));
+  const session = named ? null : Session.restored(app);
   if (session) go(session);
+  else if (named) begin();
   else welcome();
 }
