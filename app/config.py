@@ -63,6 +63,17 @@ class Settings:
         "TOML: archives to harvest, with zone, patient-identifier system, endpoint",
         "–",
     )
+    archives_file: str = _setting(
+        "REGISTRY_ARCHIVES_FILE",
+        "",
+        "TOML: archives that stand behind `/archive/proxy`, with address and credentials",
+        "–",
+    )
+    gate_seconds: int = _setting(
+        "REGISTRY_GATE_SECONDS",
+        30,
+        "seconds, 0 to 30, for which a gate may keep a permission unasked; what changes one is told to gates at once",
+    )
     notify: str = _setting("REGISTRY_NOTIFY", "on", "`on` or `off`: whether notifications are delivered at all")
     notify_allow: str = _setting(
         "REGISTRY_NOTIFY_ALLOW",
@@ -177,7 +188,7 @@ class Settings:
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 found.append(f"{VARIABLES[name]} is out of range; expected a whole number from {low} to {high}")
-        for name in ("policy_file", "issuers_file", "sources_file"):
+        for name in ("policy_file", "issuers_file", "sources_file", "archives_file"):
             path = getattr(self, name)
             if path and not Path(path).is_file():
                 found.append(f"{VARIABLES[name]} names no file; expected a TOML file")
@@ -241,6 +252,7 @@ CHOICES = {
     "log_format": ("", "text", "json"),
 }
 RANGES = {
+    "gate_seconds": (0, 30),
     "workers": (0, 256),
     "threads": (1, 256),
     "port": (1, 65535),

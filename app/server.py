@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import secrets
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -24,6 +26,7 @@ from app import create_app, observability
 from app.config import ANY_INTERFACE, Settings, SettingsError
 from app.demo.cli import STEWARD
 from app.demo.load import load
+from app.demo.organisations import archives_file
 from app.interactions import Services
 from app.policy.switches import SwitchError
 from app.processes import STOPPING_SECONDS, Kept
@@ -66,12 +69,16 @@ def main() -> int:
 def run(settings: Settings, shared: str, stopping: threading.Event) -> None:
     """Keep web server and worker running until it is time to stop. `shared` is where their processes share metrics."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": shared}
+    later = [Kept("worker", WORKER, environment)]
+    if settings.demo_region and not settings.archives_file:
+        environment, archive = demo_archive(environment, Path(shared))
+        later.append(archive)
     kept = [Kept("web", WEB, environment)]
-    worker = Kept("worker", WORKER, environment)
     announced, until = False, time.monotonic() + PATIENCE_SECONDS
     while not stopping.wait(0.05):
-        if worker not in kept and (announced or time.monotonic() >= until):
-            kept.append(worker)  # it takes the processor from a web server that is about to be ready
+        if later and (announced or time.monotonic() >= until):
+            kept += later  # they take the processor from a web server that is about to be ready
+            later = []
         for one in kept:
             one.attend()
         if not announced and time.monotonic() < until and ready(settings):
@@ -81,6 +88,20 @@ def run(settings: Settings, shared: str, stopping: threading.Event) -> None:
             print(welcome(settings, os.environ), flush=True)
     for one in reversed(kept):
         one.stop()
+
+
+def demo_archive(environment: dict[str, str], folder: Path) -> tuple[dict[str, str], Kept]:
+    """The demo region's image archive, as a process behind the proxy: the environment that tells the web server of it,
+    and the process. Its password is made anew each time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    password, archives = folder / "archive-password", folder / "archives.toml"
+    password.touch(mode=0o600)
+    password.write_text(secrets.token_urlsafe(32))
+    archives.write_text(archives_file(port, str(password)))
+    command = (sys.executable, "-m", "app.demo.archive", str(port), str(password))
+    return environment | {"REGISTRY_ARCHIVES_FILE": str(archives)}, Kept("archive", command, environment)
 
 
 def web() -> int:

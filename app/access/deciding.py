@@ -21,13 +21,25 @@ from app.policy.duty import duties
 from app.policy.grant import Grant, Reasoned
 from app.policy.model import Decision, Request
 from app.policy.study import compile_study
-from app.storage import search
+from app.storage import search, uids
 from app.storage.engine import Tx
 from app.storage.projection import resolver
 from app.storage.resources import Stored
 
 UNKNOWN = Decision("DENY", ("STUDY_UNKNOWN",))
+ANOTHERS = Decision("DENY", ("INSTANCE_OF_ANOTHER_STUDY",))
 BEYOND_SCOPES = Decision("DENY", ("SCOPE_DOES_NOT_REACH",))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked about: a study by its UID (or `ImagingStudy/id`), and where the request names them a series and an
+    instance of it. `strict`: those must be known to the registry; else they must not be known as another study's."""
+
+    study: str
+    series: str | None = None
+    instance: str | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +55,28 @@ def decide_one(
     tx: Tx,
     enforcement: Enforcement,
     subject: Subject,
-    study: str,
+    asked: Asked,
     action: str,
     *,
     detail: str = "",
     request_id: str = "",
 ) -> Answered:
-    """Whether `subject` may discover, read or locate the study with this UID (or `ImagingStudy/id`). Recorded with it:
-    a permission to locate is a disclosure."""
+    """Whether `subject` may discover, read or locate the study. Recorded with it: a permission to locate is a
+    disclosure."""
     grant = enforcement.for_deciding(tx, "DECISION", "ImagingStudy")
-    found = _found(tx, grant, study)
-    decision, named = UNKNOWN, tuple[str, ...]()
+    found = _found(tx, grant, asked.study)
+    decision, named, beside = UNKNOWN, tuple[str, ...](), False
     if found is not None:
         decision, patients = _decided(tx, enforcement, subject, found, action)
+        if decision.permitted and not _holds(tx, found, asked):
+            decision = ANOTHERS
+        beside = decision in (ANOTHERS, BEYOND_SCOPES)
         named = tuple(patients.values())
         said = Reasoned(
             decision.effect, decision.reasons, _without_policy(decision), decision.obligations, decision.expires
         )
-        grant = replace(grant, patients=patients, reasoned=dict.fromkeys(named, said))
+        # What refuses beside policy is recorded as refused, and not as a decision of policy that could be made again.
+        grant = replace(grant, patients=patients, reasoned={} if beside else dict.fromkeys(named, said))
     shown = [replace(found, locatable=action == "locate")] if found is not None and decision.permitted else []
     audit.record(
         tx,
@@ -68,7 +84,7 @@ def decide_one(
         replace(grant, reasons=decision.reasons),
         "operation",
         "ImagingStudy",
-        status=200,
+        status=403 if beside else 200,
         disclosed=shown,
         detail=f"{detail or 'decision'}: {action}",
         request_id=request_id,
@@ -88,6 +104,25 @@ def _found(tx: Tx, grant: Grant, study: str) -> Stored | None:
     query = parse("ImagingStudy", [pair, ("_count", "2")], base_url="", zone=tx.zone, at=tx.at)
     entries = search.run(tx, grant, query).entries
     return entries[0] if len(entries) == 1 else None
+
+
+def _holds(tx: Tx, found: Stored, asked: Asked) -> bool:
+    """Whether the series and the instance are the study's: an archive may heed the last UID of an address alone."""
+    if asked.series is None:
+        return True
+    series = {one.get("uid"): one for one in orjson.loads(found.content).get("series", ())}
+    if not series:
+        known, level, uid = False, "series", asked.series
+    elif asked.series not in series:
+        known, level, uid = True, "series", asked.series
+    else:
+        instances = {one.get("uid") for one in series[asked.series].get("instance", ())}
+        if asked.instance is None or asked.instance in instances:
+            return True
+        known, level, uid = bool(instances), "instance", asked.instance
+    if asked.strict and known:
+        return False
+    return not uids.elsewhere(tx, level, uid, found.rid)
 
 
 def _decided(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.access.deciding import Answered, decide_one
+from app.access.deciding import Answered, Asked, decide_one
 from app.access.subject import Subject
 from app.fhir.temporal import format_instant
 from app.interactions import Services
@@ -58,7 +58,7 @@ class Point:
                 tx,
                 self.services.enforcement,
                 subject,
-                resource["id"],
+                Asked(resource["id"]),
                 action,
                 detail="evaluation",
                 request_id=self.request_id,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import observability
 from app.access import audit
 from app.access.scopes import allows
 from app.access.subject import Subject
 from app.archives.authzen import Point, Refused, Verify
+from app.archives.headers import failed, hardened, refused, request_id
 from app.fhir.lossless import load
 from app.fhir.outcome import Fault
 from app.interactions import Services
-from app.storage.engine import unavailable
 
 MOST_BYTES = 1_000_000
 
@@ -31,21 +29,21 @@ def blueprint(services: Services, verify: Verify) -> Blueprint:
         caller: Subject | None = None
         try:
             caller = _caller(verify)
-            return jsonify(work(Point(services, verify, caller, _request_id()), _body()))
+            return jsonify(work(Point(services, verify, caller, request_id()), _body()))
         except Refused as error:
-            refused = error
+            status, message = error.status, error.message
             services.store.retry(
                 lambda tx: audit.noted(
                     tx,
                     "operation",
-                    status=refused.status,
+                    status=status,
                     subject=caller,
-                    detail=f"evaluation: {refused.message}",
-                    request_id=_request_id(),
+                    detail=f"evaluation: {message}",
+                    request_id=request_id(),
                     address=request.remote_addr or "",
                 )
             )
-            return _message(refused.status, refused.message)
+            return refused(status, message)
 
     @access.post("/access/v1/evaluation")
     def evaluation() -> Response:
@@ -73,20 +71,11 @@ def blueprint(services: Services, verify: Verify) -> Blueprint:
 
     @access.after_request
     def headers(response: Response) -> Response:
-        response.headers["X-Request-ID"] = _request_id()
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+        return hardened(response)
 
     @access.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
-        if isinstance(error, Fault):
-            return _message(error.status, error.text)
-        if unavailable(error):
-            return _message(503, "the database cannot be reached; try again")
-        place = observability.place_of(error)
-        observability.event("request_failed", request_id=_request_id(), error=type(error).__name__, place=place)
-        return _message(500, f"the registry failed to answer; say request id {_request_id()} when you report it")
+    def wrong(error: Exception) -> Response:
+        return failed(error)
 
     return access
 
@@ -113,19 +102,3 @@ def _body() -> dict[str, Any]:
     if not isinstance(said, dict):
         raise Refused(400, "the request is no JSON object; expected one")
     return said
-
-
-def _request_id() -> str:
-    given = request.headers.get("X-Request-ID", "")
-    if 0 < len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
-    return str(request.environ.setdefault("registry.request_id", str(uuid.uuid4())))
-
-
-def _message(status: int, message: str) -> Response:
-    response = Response(message, status=status, content_type="text/plain; charset=utf-8")
-    if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="imaging registry"'
-    if status == 503:
-        response.headers["Retry-After"] = "2"
-    return response

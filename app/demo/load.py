@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
+
+import orjson
 
 from app.access.subject import Subject
 from app.demo import clients
@@ -36,7 +39,7 @@ def load(
     """The demo region and `patients` more. `done` is told how many resources each step dealt with."""
     loaded = Loaded()
     services.store.retry(lambda tx: clients.register(tx, services.settings.origin))
-    everything = region(services.store.clock(), patients)
+    everything = region(services.store.clock(), patients, services.settings.origin)
     for start in range(0, len(everything), TOGETHER):
         part = everything[start : start + TOGETHER]
         created = services.store.retry(partial(_missing, services, steward, part))
@@ -51,7 +54,18 @@ def _missing(services: Services, steward: Subject, part: list[Resource], tx: Tx)
     created = 0
     for resource in part:
         type_name, id = resource["resourceType"], resource["id"]
-        if not resources.taken(tx, type_name, id):
+        if not resources.taken(tx, type_name, id) or _moved(services, tx, resource):
             update.apply(services, tx, asked, type_name, id, resource)
             created += 1
     return created
+
+
+def _moved(services: Services, tx: Tx, resource: Resource) -> bool:
+    """Whether this is an Endpoint behind the server's own proxy, which was elsewhere when it was loaded."""
+    if resource["resourceType"] != "Endpoint":
+        return False
+    grant = services.enforcement.for_deciding(tx, "DEMO", "Endpoint")
+    held = resources.get(tx, grant, "Endpoint", resource["id"])
+    path = urlsplit(resource["address"]).path
+    address = "" if held is None or held.deleted else str(orjson.loads(held.content).get("address", ""))
+    return address != resource["address"] and urlsplit(address).path == path

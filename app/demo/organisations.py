@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from app.demo.naming import ODS_SITE, ODS_TRUST, STAFF, Resource, coding, concept, reference
+from app.fhir.named import LOOPBACK
 from app.ingest.source import Source, of_organisation
 
 ENDPOINT_HOST = "https://imaging-registry.example/fhir/StructureDefinition/registry-endpoint-host"
@@ -113,8 +115,10 @@ def organisations() -> list[Resource]:
     return found
 
 
-def endpoints() -> list[Resource]:
-    """Each trust's archive. The addresses lead nowhere: `.example` is reserved for that."""
+def endpoints(origin: str = "") -> list[Resource]:
+    """Each trust's archive: behind the proxy of the server at `origin`, where that is on this machine; else at an address
+    that leads nowhere, for `.example` is reserved for that."""
+    here = urlsplit(origin).hostname in LOOPBACK
     return [
         {
             "resourceType": "Endpoint",
@@ -131,10 +135,21 @@ def endpoints() -> list[Resource]:
             "managingOrganization": reference(trust.reference),
             "payloadType": [{"text": "DICOM WADO-RS"}],
             "payloadMimeType": ["application/dicom"],
-            "address": f"https://images.{trust.id}.example/dicom-web",
+            "address": f"{origin}/archive/proxy/{trust.id}-archive"
+            if here
+            else f"https://images.{trust.id}.example/dicom-web",
         }
         for trust in TRUSTS
     ]
+
+
+def archives_file(port: int, password_file: str) -> str:
+    """What REGISTRY_ARCHIVES_FILE says of the demo's archives, which one process serves on `port` of this machine."""
+    return "".join(
+        f'[[archive]]\nendpoint = "{trust.id}-archive"\naddress = "http://127.0.0.1:{port}/{trust.id}-archive"\n'
+        f'username = "registry"\npassword_file = "{password_file}"\n'
+        for trust in TRUSTS
+    )
 
 
 def staff() -> list[Resource]:

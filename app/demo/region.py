@@ -6,10 +6,11 @@ from app.demo import care, choices, generated, organisations, people, reports, s
 from app.demo.naming import Clock, Resource
 
 
-def region(at: int, patients: int = 0) -> list[Resource]:
-    """The region as of `at` (microseconds UTC) with `patients` more, generated ones. Pure."""
+def region(at: int, patients: int = 0, origin: str = "") -> list[Resource]:
+    """The region as of `at` (microseconds UTC) with `patients` more, generated ones, its archives behind the proxy of the
+    server at `origin`. Pure."""
     clock = Clock(at)
-    made, endpoints = studies.studies(), organisations.endpoints()
+    made, endpoints = studies.studies(), organisations.endpoints(origin)
     return [
         *organisations.organisations(),
         *endpoints,

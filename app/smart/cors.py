@@ -18,7 +18,7 @@ from app.storage.engine import Store
 
 KEPT_SECONDS = 10
 OPEN = ("/fhir/metadata", "/fhir/.well-known/smart-configuration", "/.well-known/openid-configuration", "/auth/jwks")
-BELOW = ("/fhir/", "/auth/token", "/auth/userinfo", "/auth/revoke", "/auth/introspect")
+BELOW = ("/fhir/", "/auth/token", "/auth/userinfo", "/auth/revoke", "/auth/introspect", "/archive/proxy/")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 SENT = (
     "Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-None-Exist, If-Modified-Since,"

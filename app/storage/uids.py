@@ -1,4 +1,5 @@
-"""Which studies hold a DICOM instance, whoever may see them: only to notice that a UID is used twice."""
+"""Which studies hold a DICOM series or instance, whoever may see them: to notice that a UID is used twice, or asked for
+under another study."""
 
 from __future__ import annotations
 
@@ -24,3 +25,14 @@ def studies_holding(tx: Tx, sop_uids: Sequence[str]) -> set[str]:
         *GIVEN_UP,
     )
     return {id for (id,) in rows}
+
+
+def elsewhere(tx: Tx, level: str, uid: str, rid: int) -> bool:
+    """Whether another study than `rid` holds this `series` or `instance`."""
+    row = tx.one(
+        "SELECT 1 FROM uid u WHERE u.value = ? AND u.param = ? AND u.rid <> ? LIMIT 1",
+        code_hash(uid),
+        param_number(f"ImagingStudy.{level}"),
+        rid,
+    )
+    return row is not None

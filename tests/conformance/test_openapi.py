@@ -12,7 +12,14 @@ from flask import Flask
 from tests.support.minimal import MINIMAL
 from tests.support.region import Caller
 
-VALUES = {"id": "p1", "version": "1", "filename": "none.css", "name": "nobody"}
+VALUES = {
+    "endpoint": "archive-rxa",
+    "below": "studies",
+    "id": "p1",
+    "version": "1",
+    "filename": "none.css",
+    "name": "nobody",
+}
 
 
 @pytest.fixture
