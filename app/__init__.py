@@ -18,7 +18,7 @@ from app.demo import story
 from app.fhir.constraints import Options
 from app.interactions import Services
 from app.policy.switches import Switches, load
-from app.published import published, validator, value_sets
+from app.published import forms, published, validator, value_sets
 from app.rest import health, openapi, routes
 from app.smart import blueprint as smart
 from app.smart import cors, demo, elsewhere, known, launcher, pages, session, trust
@@ -58,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
         keys.secret("notify"),
         published(),
         value_sets(),
+        forms(),
     )
     app.extensions |= {"services": services, "tokens": tokens}
     _sessions(app, settings, keys)

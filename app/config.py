@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -99,6 +100,11 @@ class Settings:
         "",
         "client id of the viewer at `/viewer`, where it is to be used",
         "`imaging-viewer` in the demo region, else –",
+    choices_desk: str = _setting(
+        "REGISTRY_CHOICES_DESK",
+        "",
+        "ODS code of the organisation whose privacy desk handles what patients ask for by form; without one there is no form",
+        "the demo region's in demo mode, else –",
     )
     workers: int = _setting("REGISTRY_WORKERS", 0, "web server processes", "cores")
     threads: int = _setting("REGISTRY_THREADS", 4, "threads of each web server process")
@@ -127,6 +133,9 @@ class Settings:
     def viewer(self) -> str:
         """The client id of the viewer; empty where it is not set up."""
         return self.viewer_client or (DEMO_VIEWER if self.demo_region else "")
+    def desk_ods(self) -> str:
+        """The organisation whose privacy desk handles requests by form; empty for none."""
+        return self.choices_desk or ("ZA1" if self.demo else "")
 
     @property
     def checkpoints_dir(self) -> str:
@@ -192,6 +201,8 @@ class Settings:
             path = getattr(self, name)
             if path and not Path(path).is_file():
                 found.append(f"{VARIABLES[name]} names no file; expected a TOML file")
+        if self.choices_desk and not re.fullmatch("[A-Z0-9]{1,12}", self.choices_desk):
+            found.append("REGISTRY_CHOICES_DESK is no ODS code; expected one like RXB")
         if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
             found.append("REGISTRY_DATABASE_URL is of no kind known here; expected sqlite:/// or postgresql+psycopg://")
         if self.replica_url and not self.replica_url.startswith("postgresql+psycopg://"):

@@ -40,6 +40,11 @@ def value_sets() -> Mapping[str, frozenset[tuple[str, str]]]:
     return profiles().value_sets
 
 
+def forms() -> tuple[dict[str, Any], ...]:
+    """The Questionnaires of our own."""
+    return tuple(dict(one) for one in profiles().documents if one["resourceType"] == "Questionnaire")
+
+
 @cache
 def published() -> Published:
     """Type to id to resource, for each conformance type that the server has."""

@@ -22,7 +22,7 @@ class Services:
     """The parts that every interaction works with, joined in `create_app`.
 
     `seal` and `open_seal` encrypt and decrypt page keys; `published` holds the conformance resources of our own, `value_sets` the
-    codes of our own value sets.
+    codes of our own value sets, `forms` our own Questionnaires.
     """
 
     store: Store
@@ -34,6 +34,7 @@ class Services:
     notify_secret: bytes = b""
     published: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     value_sets: ValueSets = field(default_factory=dict)
+    forms: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

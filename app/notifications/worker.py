@@ -17,6 +17,7 @@ from app.notifications.deliver import PATIENCE_HOURS, Deliverer, LeaseLost, wait
 from app.notifications.endpoint import Sender
 from app.notifications.matching import Matcher
 from app.notifications.scheduled import announce
+from app.pathways.choice.questionnaire import publish
 from app.pathways.scheduled import carry_out
 from app.storage.engine import unavailable
 
@@ -51,6 +52,7 @@ class Worker:
                 one.join()
 
     def _match(self) -> None:
+        self._safely(lambda: self.services.store.retry(lambda tx: publish(self.services, tx)))
         matcher, listener = Matcher(self.services), self.services.store.listener()
         scheduled = 0.0
         while not self.stopping.is_set():

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from app.fhir.temporal import SECOND
 
+ACKNOWLEDGE_DAYS = CONFIRM_DAYS = 2  # working days in which a letter goes out
+
 
 def local_date(at: int, zone: str) -> date:
     return datetime.fromtimestamp(at / SECOND, ZoneInfo(zone)).date()

@@ -24,6 +24,8 @@ from app.fhir.search import parse
 from app.fhir.temporal import format_instant
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.pathways.making import BASE, ODS, TERMINOLOGY, concept
+from app.pathways.parameters import read as parameters_of
 from app.policy.directive import Directive, compile_consent
 from app.policy.grant import Grant
 from app.policy.person import Person
@@ -34,12 +36,9 @@ from app.storage.resources import Stored
 
 Json = dict[str, Any]
 
-BASE = "https://imaging-registry.example/fhir"
 POLICY = f"{BASE}/policy/sharing"
 NUMBER = f"{BASE}/Id/choice"
 CODES = f"{BASE}/CodeSystem/choice"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
-TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 CHOICES = {"opt-out": ("OPTOUT", "deny"), "opt-in": ("OPTIN", "permit")}
 MEMBERS = {
     "patient": ("valueReference", "valueIdentifier"),
@@ -83,25 +82,7 @@ def record_choice(services: Services, asked: Asked, parameters: Json) -> Answer:
 
 def read(parameters: Json) -> Wish:
     """The wish. Raises Fault invalid or required, naming the parameter."""
-    if parameters.get("resourceType") != "Parameters":
-        raise Fault(
-            "invalid", "the content is not Parameters; expected Parameters with patient and choice", "resourceType"
-        )
-    given: dict[str, Any] = {}
-    listed = parameters.get("parameter", [])
-    for one in listed if isinstance(listed, list) else [None]:
-        name = one.get("name") if isinstance(one, dict) else None
-        if not isinstance(one, dict) or name not in MEMBERS:
-            raise Fault("invalid", f"a parameter is not known; expected {', '.join(MEMBERS)}", "Parameters.parameter")
-        held = [one[member] for member in MEMBERS[name] if member in one]
-        text = name in ("choice", "dateTime", "policy")
-        if name in given or len(held) != 1 or not isinstance(held[0], str if text else dict):
-            expected = f"the parameter '{name}' is not as expected; expected it once, as {' or '.join(MEMBERS[name])}"
-            raise Fault("invalid", expected, "Parameters.parameter")
-        given[name] = held[0]
-    for name in ("patient", "choice"):
-        if name not in given:
-            raise Fault("required", f"the parameter '{name}' is missing; expected it", "Parameters.parameter")
+    given = parameters_of(parameters, MEMBERS, ("patient", "choice"))
     choice, patient = given.pop("choice"), given.pop("patient")
     if choice not in CHOICES:
         raise Fault("value", "the choice is not known; expected opt-out or opt-in", "Parameters.parameter")
@@ -128,15 +109,15 @@ def _recorded(services: Services, tx: Tx, asked: Asked, wish: Wish) -> Answer:
     grant = services.enforcement.permit_write(tx, asked.subject, "create", content)
     services.validator.check(content)
     made = compile_consent(content | {"id": "new"}, resolver(tx), tx.zone)
-    older = _older(made, _of_record(person, reference))
-    ended = [_ended(tx, grant, sight, one) for one in older] if made.unfiltered else []
+    old = older(made, of_record(person, reference)) if made.unfiltered else []
+    gone = [ended(tx, grant, sight, one) for one in old]
     consent = resources.create(tx, grant, content)
-    others = [_provenance(asked, consent, ended, now), _task(consent, reference, now), _notice(consent, reference)]
+    others = [provenance(asked, consent, gone, now), _task(consent, reference, now), _notice(consent, reference)]
     for resource, name in zip(others, ("provenance", "task", "notice"), strict=True):
         services.validator.check(resource)
         resources.create(tx, grant, resource, f"{consent.id}-{name}")
-    _account(tx, asked, grant, consent, ended)
-    return _answer(consent, [one.ref for one in ended], 201)
+    _account(tx, asked, grant, consent, gone)
+    return _answer(consent, [one.ref for one in gone], 201)
 
 
 def _patient(tx: Tx, wish: Wish) -> tuple[str, Person]:
@@ -169,7 +150,7 @@ def _before(tx: Tx, sight: Grant, wish: Wish, reference: str, person: Person) ->
         return entries[0] if entries else None
     if wish.provision or wish.given.keys() - {"organization"}:
         return None
-    active = sorted(_of_record(person, reference), key=lambda one: one.issued or (0, 0))
+    active = sorted(of_record(person, reference), key=lambda one: one.issued or (0, 0))
     newest = active[-1] if active else None
     same = newest is not None and newest.unfiltered and not newest.root.children and not newest.faults and newest.own
     if newest is None or not same or newest.domain != (POLICY,) or newest.root.permit != (wish.choice == "opt-in"):
@@ -177,11 +158,11 @@ def _before(tx: Tx, sight: Grant, wish: Wish, reference: str, person: Person) ->
     return resources.get(tx, sight, "Consent", newest.source.removeprefix("Consent/"))
 
 
-def _of_record(person: Person, reference: str) -> list[Directive]:
+def of_record(person: Person, reference: str) -> list[Directive]:
     return [one for one in person.directives if one.status == "active" and one.patient in (None, reference)]
 
 
-def _older(made: Directive, active: list[Directive]) -> list[Directive]:
+def older(made: Directive, active: list[Directive]) -> list[Directive]:
     """The choices that the new one puts out of force: unfiltered, of its domain, and not made after it."""
     newest = made.issued[1] if made.issued else None
     return [
@@ -191,7 +172,7 @@ def _older(made: Directive, active: list[Directive]) -> list[Directive]:
     ]
 
 
-def _ended(tx: Tx, grant: Grant, sight: Grant, one: Directive) -> Stored:
+def ended(tx: Tx, grant: Grant, sight: Grant, one: Directive) -> Stored:
     current = resources.get(tx, sight, "Consent", one.source.removeprefix("Consent/"))
     if current is None or current.deleted:
         raise Fault("transient", "a choice changed while this one was recorded; expected to succeed when tried again")
@@ -209,15 +190,15 @@ def _consent(services: Services, asked: Asked, wish: Wish, reference: str, at: i
     consent: Json = {
         "resourceType": "Consent",
         "status": "active",
-        "scope": _concept(f"{TERMINOLOGY}/consentscope", "patient-privacy"),
-        "category": [_concept("http://loinc.org", "59284-0")],
+        "scope": concept(f"{TERMINOLOGY}/consentscope", "patient-privacy"),
+        "category": [concept("http://loinc.org", "59284-0")],
         "patient": {"reference": reference},
         "dateTime": given.get("dateTime") or format_instant(at),
         "performer": [given.get("performer") or {"reference": reference}],
         "organization": [organization],
         ("sourceReference" if "reference" in source else "sourceAttachment"): source,
         "policy": [{"uri": given.get("policy") or POLICY}],
-        "policyRule": _concept(f"{TERMINOLOGY}/v3-ActCode", act),
+        "policyRule": concept(f"{TERMINOLOGY}/v3-ActCode", act),
         "provision": {"type": kind} | wish.provision,
     }
     if "identifier" in given:
@@ -227,19 +208,19 @@ def _consent(services: Services, asked: Asked, wish: Wish, reference: str, at: i
     return consent
 
 
-def _provenance(asked: Asked, consent: Stored, ended: list[Stored], at: int) -> Json:
+def provenance(asked: Asked, consent: Stored, ended: list[Stored], at: int) -> Json:
     subject = asked.subject
     who: Json = (
         {"reference": subject.practitioner} if subject.practitioner else {"identifier": {"value": subject.client_id}}
     )
-    agent: Json = {"type": _concept(f"{TERMINOLOGY}/provenance-participant-type", "enterer"), "who": who}
+    agent: Json = {"type": concept(f"{TERMINOLOGY}/provenance-participant-type", "enterer"), "who": who}
     if subject.ods:
         agent["onBehalfOf"] = {"identifier": {"system": ODS, "value": subject.ods}}
     made: Json = {
         "resourceType": "Provenance",
         "target": [{"reference": one.versioned} for one in (consent, *ended)],
         "recorded": format_instant(at),
-        "activity": _concept(CODES, "record-choice"),
+        "activity": concept(CODES, "record-choice"),
         "agent": [agent],
     }
     if ended:
@@ -254,7 +235,7 @@ def _task(consent: Stored, reference: str, at: int) -> Json:
         "resourceType": "Task",
         "status": "completed",
         "intent": "order",
-        "code": _concept(CODES, "record-choice"),
+        "code": concept(CODES, "record-choice"),
         "focus": {"reference": consent.ref},
         "for": {"reference": reference},
         "authoredOn": format_instant(at),
@@ -267,15 +248,11 @@ def _notice(consent: Stored, reference: str) -> Json:
     return {
         "resourceType": "Communication",
         "status": "preparation",
-        "category": [_concept(CODES, "confirmation")],
+        "category": [concept(CODES, "confirmation")],
         "subject": {"reference": reference},
         "recipient": [{"reference": reference}],
         "about": [{"reference": consent.ref}],
     }
-
-
-def _concept(system: str, code: str) -> Json:
-    return {"coding": [{"system": system, "code": code}]}
 
 
 # The answer -------------------------------------------------------------------------------------------------------

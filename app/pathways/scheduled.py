@@ -8,6 +8,7 @@ from app import observability
 from app.fhir.temporal import MINUTE
 from app.interactions import Services
 from app.pathways import break_glass_review
+from app.pathways.choice.clocks import KINDS, overdue
 from app.storage import agenda
 from app.storage.agenda import Item
 from app.storage.engine import Tx, unavailable
@@ -15,8 +16,9 @@ from app.storage.engine import Tx, unavailable
 MOST = 100
 AGAIN = 15 * MINUTE
 
-DOES: Mapping[str, Callable[[Services, Tx, str], None]] = {
-    break_glass_review.ESCALATE: break_glass_review.escalate,
+DOES: Mapping[str, Callable[[Services, Tx, Item], None]] = {
+    break_glass_review.ESCALATE: lambda services, tx, one: break_glass_review.escalate(services, tx, one.ref),
+    **dict.fromkeys(KINDS.values(), lambda services, tx, one: overdue(services, tx, one.kind, one.ref)),
 }
 
 
@@ -41,7 +43,7 @@ def _tried(services: Services, one: Item) -> bool:
 def _done(services: Services, tx: Tx, one: Item) -> bool:
     if not agenda.take(tx, one):
         return False
-    DOES[one.kind](services, tx, one.ref)
+    DOES[one.kind](services, tx, one)
     return True
 
 

@@ -136,6 +136,9 @@ class Switches:
     minor_review_months: int = _of(
         "P20", _whole(0, 24), "months before the sixteenth birthday at which a review opens", 3
     )
+    minor_own_choice_age: int = _of(
+        "P20", _whole(10, 16), "age from which the young choose for themselves, by form, without a parent", 13
+    )
     patient_channel: str = _of(
         "P21", _one_of("off", "metadata", "endpoints"), "what patients' own apps may see of their studies", "off"
     )

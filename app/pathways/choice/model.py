@@ -28,6 +28,7 @@ class Receipt:
     received: int
     acknowledge_by: int
     decide_by: int
+    id: str  # of the Task, for the desk
     in_force: bool = False  # identity was proven by a log-in, so that the choice acts already
     again: bool = False
 
@@ -38,6 +39,7 @@ class Progress:
     "rejected"; `decided` is when it was rejected or came into force."""
 
     reference: str
+    choice: str
     state: str
     received: int
     acknowledged: int | None
@@ -47,24 +49,51 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A Communication. `kind` is one of LETTERS; `sent` None while it is still to be sent."""
+    """A Communication. `kind` is one of LETTERS; `sent` None while it is still to be sent. `to` are the lines of the
+    address (of whoever filled in the form), `paragraphs` what it says; `written` when it was written."""
 
     id: str
     kind: str
+    to: tuple[str, ...]
+    paragraphs: tuple[str, ...]
+    written: int
     sent: int | None
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record that the form may be about, to be compared with it. `grade`: certain, probable or possible."""
+
+    patient: str
+    name: str
+    born: str
+    number: str
+    grade: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step of the request's history: when, who did it ("Practitioner/id", or "" for the form itself), and what."""
+
+    at: int
+    who: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """A request as the desk sees it. `id` is the Task's; `overdue` names the clocks that have run out: "acknowledge",
-    "decide". `patient` is "Patient/id" once it is known who it is about, `name` and `number` what the record says of
-    them, to be compared with the form."""
+    """A request as the desk sees it. `id` is the Task's, `version` the Task's too; `channel`: "web" or "paper".
+
+    `overdue` names the clocks that have run out: acknowledge, decide, confirm. `patient` is "Patient/id" once it is known
+    who it is about; `candidates` whom it may be about while that is not so. `checks` are what is to be looked at before
+    it is accepted: identity, authority, young-person. `letters` without a text where only a list was asked for."""
 
     id: str
     version: int
     reference: str
     state: str
     form: Form
+    channel: str
     received: int
     acknowledge_by: int
     decide_by: int
@@ -72,10 +101,11 @@ class Request:
     decided: int | None
     overdue: tuple[str, ...]
     patient: str | None
-    matches: tuple[str, ...]  # patients whom the form may be about, where it is not one for certain
     consent: str | None
-    letters: tuple[Letter, ...]
-    reason: str | None = None  # why it was rejected: a key of REASONS
-    note: str = ""
-    proven: bool = False  # by a log-in at an identity provider
-    on_paper: bool = False
+    proven: bool  # by a log-in at an identity provider
+    checks: tuple[str, ...]
+    reason: str | None  # why it was rejected: a key of REASONS
+    note: str
+    letters: tuple[Letter, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    history: tuple[Event, ...] = ()
