@@ -100,6 +100,7 @@ class Settings:
         "",
         "client id of the viewer at `/viewer`, where it is to be used",
         "`imaging-viewer` in the demo region, else –",
+    )
     choices_desk: str = _setting(
         "REGISTRY_CHOICES_DESK",
         "",
@@ -133,6 +134,8 @@ class Settings:
     def viewer(self) -> str:
         """The client id of the viewer; empty where it is not set up."""
         return self.viewer_client or (DEMO_VIEWER if self.demo_region else "")
+
+    @property
     def desk_ods(self) -> str:
         """The organisation whose privacy desk handles requests by form; empty for none."""
         return self.choices_desk or ("ZA1" if self.demo else "")
