@@ -12,7 +12,7 @@ from app import pages as chrome
 from app.access.enforcement import Enforcement
 from app.access.subject import Subject
 from app.archives import blueprint as archives
-from app.archives import configured, proxy
+from app.archives import configured, gates, proxy
 from app.config import Settings
 from app.demo import story
 from app.fhir.constraints import Options
@@ -27,6 +27,7 @@ from app.smart.flow import Flow
 from app.smart.issuers import Issuers
 from app.smart.keys import KeyStore
 from app.smart.pages import Login
+from app.smart.proofs import Proofs
 from app.smart.server import Server
 from app.smart.session import Cookies
 from app.smart.tokens import Tokens
@@ -77,6 +78,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(elsewhere.blueprint(flow, issuers))
     app.register_blueprint(known.blueprint(services))
     app.register_blueprint(archives.blueprint(services, verify))
+    app.register_blueprint(gates.blueprint(services, verify, Proofs(store).subject))
     app.register_blueprint(proxy.blueprint(services, verify, configured.load(settings.archives_file)))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))

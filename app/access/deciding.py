@@ -94,6 +94,12 @@ def decide_one(
     return Answered(grant.decision, decision, found.ref if found is not None else None)
 
 
+def holding(tx: Tx, level: str, uid: str) -> str | None:
+    """The one study in force (`ImagingStudy/id`) that holds this `series` or `instance`, to be decided about."""
+    found = uids.studies_holding(tx, [uid], level)
+    return f"ImagingStudy/{found.pop()}" if len(found) == 1 else None
+
+
 def _found(tx: Tx, grant: Grant, study: str) -> Stored | None:
     uid = study.removeprefix("urn:oid:")
     pair = (

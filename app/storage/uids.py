@@ -13,13 +13,13 @@ from app.storage.keys import code_hash, param_number
 GIVEN_UP = ("cancelled", "entered-in-error")
 
 
-def studies_holding(tx: Tx, sop_uids: Sequence[str]) -> set[str]:
-    """Ids of the studies in force that hold any of these instances."""
-    condition, bound = tx.in_list("u.value", [code_hash(uid) for uid in sop_uids])
+def studies_holding(tx: Tx, uids: Sequence[str], level: str = "instance") -> set[str]:
+    """Ids of the studies in force that hold any of these instances, or `series`."""
+    condition, bound = tx.in_list("u.value", [code_hash(uid) for uid in uids])
     rows = tx.rows(
         "SELECT DISTINCT r.id FROM uid u JOIN resource r ON r.patient = u.patient AND r.rid = u.rid"
         f" WHERE u.param = ? AND {condition} AND r.type = ? AND NOT r.deleted AND r.status NOT IN (?, ?)",
-        param_number("ImagingStudy.instance"),
+        param_number(f"ImagingStudy.{level}"),
         bound,
         TYPES["ImagingStudy"].code,
         *GIVEN_UP,
