@@ -31,6 +31,7 @@ EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "database_unavailable": ("error", frozenset({"request_id"})),
     "notification_failed": ("error", frozenset({"error", "place"})),
     "scheduled_failed": ("error", frozenset({"error", "place"})),
+    "harvest_failed": ("error", frozenset({"source", "error", "place"})),
     "demo_loaded": ("info", frozenset({"resources"})),
     "audit_not_linked": ("error", frozenset({"error", "place"})),
     "migrated": ("info", frozenset({"revision"})),
@@ -138,17 +139,22 @@ def _counted(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, str(status)), SECONDS.labels(route)
 
 
-def exposition(now: Mapping[str, tuple[str, float]] | None = None) -> bytes:
+def exposition(now: Mapping[str, tuple[str, float | Mapping[str, float]]] | None = None) -> bytes:
     """All metrics in Prometheus' text format, of all processes of this server where they share a directory for it.
 
-    `now` adds gauges that are looked up when asked: name → (what it is, value)."""
+    `now` adds gauges that are looked up when asked: name → (what it is, value, or values by source)."""
     gathered: CollectorRegistry = metrics
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         gathered = CollectorRegistry()
         MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
     current = CollectorRegistry()
     for name, (means, value) in (now or {}).items():
-        Gauge(name, means, registry=current).set(value)
+        if isinstance(value, Mapping):
+            gauge = Gauge(name, means, ["source"], registry=current)
+            for source, each in value.items():
+                gauge.labels(source).set(each)
+        else:
+            Gauge(name, means, registry=current).set(value)
     return generate_latest(gathered) + generate_latest(current)
 
 

@@ -120,5 +120,13 @@ OPERATIONS: dict[str, Operation] = {
             ("ImagingStudy",),
             ("GET", "POST"),
         ),
+        Operation(
+            "source-health",
+            ("type",),
+            OURS + "source-health",
+            "Say which archives are read as they should be, and which are silent, so that studies of theirs may be missing.",
+            ("Endpoint",),
+            ("GET",),
+        ),
     )
 }

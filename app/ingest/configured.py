@@ -12,6 +12,8 @@ username = "harvest"
 password_file = "/run/secrets/birchwater"
 days = 7                               # qido: so many last days are read again each time
 from_day = "2020-01-01"                # qido: the first study date to read
+reconcile_hours = 24                   # compare everything so often, so that deleted studies go
+silent_minutes = 15                    # not read for so long, it counts as silent
 [source.issuers.OLDPAS]                # other issuers that its images name
 system = "https://…/old-patient"
 ods = "ZB1"
@@ -55,6 +57,8 @@ class Configured:
     days: int = 7
     from_day: str = "2000-01-01"
     timeout: float = 30.0
+    reconcile_hours: int = 24
+    silent_minutes: int = 15
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     coding_schemes: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,6 +82,7 @@ class Configured:
         return self.username, Path(self.password_file).read_text(encoding="utf-8").strip()
 
 
+NUMBERS = ("days", "timeout", "reconcile_hours", "silent_minutes")
 TEXTS = ("zone", "patient_system", "accession_system", "study_id_system", "username", "password_file", "from_day")
 
 
@@ -108,7 +113,7 @@ def _entry(entry: Any) -> Configured:
         if not isinstance(entry.get(name), str) or not entry[name]:
             raise Wrong(f"a source has no {name}; name, kind, url and endpoint were expected")
     label = entry["name"]
-    known = {"name", "kind", "url", "endpoint", "days", "timeout", "issuers", "coding_schemes", *TEXTS}
+    known = {"name", "kind", "url", "endpoint", "issuers", "coding_schemes", *NUMBERS, *TEXTS}
     if unknown := sorted(set(entry) - known):
         raise Wrong(
             f"source {label} has {unknown[0]}, which is not known; one of {', '.join(sorted(known))} was expected"
@@ -124,6 +129,8 @@ def _entry(entry: Any) -> Configured:
         url=entry["url"].rstrip("/"),
         days=_number(entry, "days", 7),
         timeout=float(_number(entry, "timeout", 30)),
+        reconcile_hours=_number(entry, "reconcile_hours", 24),
+        silent_minutes=_number(entry, "silent_minutes", 15),
         issuers={name: _issuer(label, name, one) for name, one in entry.get("issuers", {}).items()},
         coding_schemes={str(name): str(system) for name, system in entry.get("coding_schemes", {}).items()},
     )

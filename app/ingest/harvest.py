@@ -6,16 +6,17 @@ is kept with the source's state and leaves the other sources alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from pydicom.dataset import Dataset
 
 from app.ingest import http, mapping, sync
 from app.ingest.configured import Configured
-from app.ingest.files import Read
-from app.ingest.http import Unavailable
+from app.ingest.files import Read, Skipped
+from app.ingest.http import Unavailable, Unreadable
 from app.ingest.orthanc import Orthanc
 from app.ingest.qido import Qido, windows
 from app.ingest.reading import Reader
@@ -29,6 +30,8 @@ from app.storage.sources import State
 # More than this share of an archive's studies gone at once is an archive in trouble rather than one that was tidied.
 SHARE_MAX = 0.5
 FEW = 5
+REFUSED_MAX = 20  # studies in a row that an archive may fail to give before it is taken to be in trouble
+MINUTE = 60_000_000
 
 
 def run(
@@ -37,18 +40,24 @@ def run(
     registry: Registry,
     store: Store,
     *,
-    reconcile: bool = False,
+    reconcile: bool | None = False,
     force: bool = False,
-    seen: Callable[[str], None] = lambda _uid: None,
 ) -> Report:
-    """One round. The state is saved whatever happens; the report says what did."""
+    """One round. The state is saved whatever happens; the report says what did.
+
+    reconcile: compare everything; None: where that is due by the source's own setting.
+    """
     report = Report(source.endpoint)
-    began = State(configured.name, configured.kind, source.endpoint)
+    patience = configured.silent_minutes * MINUTE
+    began = State(configured.name, configured.kind, source.endpoint, patience=patience)
     with store.begin() as tx:
         state = sources.load(tx, configured.name) or began
         at = tx.at
     if state.endpoint != source.endpoint or state.kind != configured.kind:
         state = began
+    state = replace(state, patience=patience)
+    if reconcile is None:
+        reconcile = state.succeeded > 0 and at - state.reconciled > configured.reconcile_hours * 60 * MINUTE
     connection = http.session(configured.timeout, configured.credentials)
 
     def save(new: State) -> None:
@@ -56,7 +65,14 @@ def run(
         state = new
         store.retry(lambda tx: sources.save(tx, new))
 
-    round_ = _Round(configured, source, registry, report, save, seen, force)
+    def counted(new: State, failures: int) -> None:
+        save(new)
+        day = datetime.fromtimestamp(at / 1_000_000, UTC).date().isoformat()
+        changed = len(report.created) + len(report.updated) + len(report.withdrawn)
+        if changed or failures:
+            store.retry(lambda tx: sources.count(tx, configured.name, day, changed, failures))
+
+    round_ = _Round(configured, source, registry, report, save, force)
     try:
         if configured.kind == "orthanc":
             archive = Orthanc(configured.url, connection)
@@ -65,16 +81,18 @@ def run(
             qido = Qido(configured.url, connection)
             today = datetime.fromtimestamp(at / 1_000_000, UTC).date() + timedelta(days=1)
             round_.qido_whole(qido, state, at) if reconcile else round_.qido(qido, state, today)
-        save(replace(state, failures=0, problem="", attempted=at, succeeded=at))
+        counted(replace(state, failures=0, problem="", attempted=at, succeeded=store.clock()), 0)
     except Unavailable as error:
         report.fail(configured.name, str(error))
-        save(replace(state, failures=state.failures + 1, problem=str(error), attempted=at))
+        counted(replace(state, failures=state.failures + 1, problem=str(error), attempted=at), 1)
     finally:
         connection.close()
     return report
 
 
 class _Round:
+    """What a round does, and the names of studies that the archive would not give in it."""
+
     def __init__(
         self,
         configured: Configured,
@@ -82,7 +100,6 @@ class _Round:
         registry: Registry,
         report: Report,
         save: Callable[[State], None],
-        seen: Callable[[str], None],
         force: bool,
     ) -> None:
         self.configured = configured
@@ -90,21 +107,23 @@ class _Round:
         self.registry = registry
         self.report = report
         self.save = save
-        self.seen = seen
         self.force = force
+        self.pending: dict[str, None] = {}
+        self.refused = 0
 
     def orthanc(self, archive: Orthanc, state: State) -> None:
-        """Read the change feed to its end."""
+        """Ask again for what was not given, then read the change feed to its end."""
         newest = archive.newest()
         if newest < state.position:
-            state = replace(state, position=0)  # another database stands there now
+            state = replace(state, position=0, pending="")  # another database stands there now
+        for id in state.pending.split():
+            self._study(id, partial(archive.datasets, id), again=True)
         while True:
             page = archive.changes(state.position)
             for id in page.studies:
-                found = archive.datasets(id)
-                if found:
-                    self._whole(found)
-            state = replace(state, position=max(page.last, state.position), lag=max(newest - page.last, 0))
+                self._study(id, partial(archive.datasets, id))
+            lag = max(newest - page.last, 0) + len(self.pending)
+            state = replace(state, position=max(page.last, state.position), lag=lag, pending=self._left())
             self.save(state)
             if page.done:
                 return
@@ -115,26 +134,30 @@ class _Round:
         listed: set[str] = set()
         for id, uid in archive.studies():
             listed.add(uid)
-            if found := archive.datasets(id):
-                self._whole(found)
+            self._study(id, partial(self._unless_known, archive, id, uid))
         self._withdraw(listed, archive.gone)
-        self.save(replace(state, position=position, lag=0, reconciled=at))
+        self.save(replace(state, position=position, lag=len(self.pending), pending=self._left(), reconciled=at))
+
+    def _unless_known(self, archive: Orthanc, id: str, uid: str) -> list[Dataset | None] | None:
+        return None if self._known(uid, archive.instances(id)) else archive.datasets(id)
 
     def qido(self, archive: Qido, state: State, today: date) -> None:
         """Read the last days again, and on the first round everything before them."""
         first = date.fromisoformat(self.configured.from_day)
         recent = max(first, today - timedelta(days=self.configured.days))
+        for uid in state.pending.split():
+            self._study(uid, partial(archive.datasets, uid), again=True)
         self._days(archive, recent, today)
         if not state.day:
             self._days(archive, first, recent - timedelta(days=1))
         elif date.fromisoformat(state.day) < recent:
             self._days(archive, date.fromisoformat(state.day), recent - timedelta(days=1))
-        self.save(replace(state, day=today.isoformat()))
+        self.save(replace(state, day=today.isoformat(), lag=len(self.pending), pending=self._left()))
 
     def qido_whole(self, archive: Qido, state: State, at: int) -> None:
         """Compare all, studies without a date too: take in what was missed, withdraw what is gone."""
         self._withdraw(self._listed(archive, None, None), archive.gone)
-        self.save(replace(state, reconciled=at))
+        self.save(replace(state, lag=len(self.pending), pending=self._left(), reconciled=at))
 
     def _days(self, archive: Qido, first: date, last: date) -> None:
         for start, end in windows(first, last):
@@ -154,7 +177,7 @@ class _Round:
                 continue
             listed.add(uid)
             if not self._known(uid, reader.unsigned("NumberOfStudyRelatedInstances")):
-                self._fetch(archive, uid, reader)
+                self._study(uid, partial(self._instances_or_word, archive, uid, reader))
         return listed
 
     def _known(self, uid: str, instances: int | None) -> bool:
@@ -162,27 +185,48 @@ class _Round:
         if current is None or instances is None:
             return False
         held = {"reference": self.source.endpoint} in current[0].get("endpoint", [])
-        same = held and current[0].get("numberOfInstances") == instances
+        # One that is only registered was announced: its instances may be described by now.
+        told = current[0].get("status") != "registered"
+        same = held and told and current[0].get("numberOfInstances") == instances
         if same:
             self.report.unchanged.append(uid)
         return same
 
-    def _fetch(self, archive: Qido, uid: str, stated: Reader) -> None:
-        found = archive.datasets(uid)
-        if found:
-            self._whole(found)
-            return
+    def _instances_or_word(self, archive: Qido, uid: str, stated: Reader) -> list[Dataset]:
+        """The instances of a study; of one whose instances the archive does not describe, what it was listed as."""
+        if found := archive.datasets(uid):
+            return found
         announced = mapping.announce(stated, self.source)
         self.report.studies += 1
         sync.apply(announced, self.source, self.registry, self.report)
+        return found
 
-    def _whole(self, datasets: Iterable[Dataset]) -> None:
-        """Everything that the archive has of one study."""
+    def _study(self, name: str, give: Callable[[], Sequence[Dataset | None] | None], *, again: bool = False) -> None:
+        """Take in one study, all that the archive has of it. One that it does not give is left for later, and holds up
+        no other; an archive that gives many in a row not is not read on. `again`: it was not given before."""
+        try:
+            found = give()
+        except Unreadable as error:
+            self.refused += not again
+            if self.refused > REFUSED_MAX:
+                raise
+            self.pending[name] = None
+            self.report.fail(self.configured.name, f"a study could not be read and is asked for again: {error}")
+            return
+        self.refused = 0
+        self.pending.pop(name, None)
+        if found:
+            self._whole(found)
+
+    def _left(self) -> str:
+        return " ".join(self.pending)
+
+    def _whole(self, datasets: Iterable[Dataset | None]) -> None:
         batch = sync.Batch(self.source, self.report)
         for one in datasets:
-            batch.take(Read(self.configured.name, one))
+            name = self.configured.name
+            batch.take(Read(name, one) if one is not None else Skipped(name, "is no instance as archives tell of them"))
         for study in batch.assembled():
-            self.seen(study.uid)
             sync.apply(study, self.source, self.registry, self.report, whole=True)
         for rejection in batch.rejections:
             sync.reject(rejection, self.source, self.registry, self.report)
@@ -197,6 +241,3 @@ class _Round:
             )
         for uid in missing:
             sync.withdraw(uid, self.source, self.registry, self.report)
-
-
-__all__ = ["run"]

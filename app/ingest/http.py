@@ -3,26 +3,60 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
 ANSWER_MAX = 256 * 1024 * 1024
+PATIENCE = 20  # times the time limit of one step, for a whole answer
 
 
 class Unavailable(Exception):
     """The archive did not answer as it should. The text names neither address nor content."""
 
 
-class _Timed(HTTPAdapter):
+class Unreadable(Unavailable):
+    """The archive is there, and gives no usable answer to this one question: the next may fare better."""
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Raises Unreadable where an answer is not of the form that is expected of it."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise Unreadable("the archive's answer is not of the form that its interface has") from None
+
+
+class TooMuch(requests.RequestException):
+    """An answer that goes on beyond what is read, or for longer than is waited."""
+
+
+class _Bounded(HTTPAdapter):
+    """Every answer within a time and a size, whatever the archive sends and however slowly."""
+
     def __init__(self, timeout: float) -> None:
         super().__init__()
         self.timeout = timeout
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        options["timeout"] = self.timeout
-        return super().send(request, *args, **options)
+        options |= {"timeout": self.timeout, "stream": True}
+        began = time.monotonic()
+        response = super().send(request, *args, **options)
+        body = bytearray()
+        try:
+            for part in response.iter_content(1 << 16):
+                body += part
+                if len(body) > ANSWER_MAX or time.monotonic() - began > PATIENCE * self.timeout:
+                    raise TooMuch
+        finally:
+            response.close()
+        response._content = bytes(body)
+        return response
 
 
 def session(timeout: float, credentials: tuple[str, str] | None = None) -> requests.Session:
@@ -32,7 +66,7 @@ def session(timeout: float, credentials: tuple[str, str] | None = None) -> reque
     made.max_redirects = 0
     made.auth = credentials
     for scheme in ("http://", "https://"):
-        made.mount(scheme, _Timed(timeout))
+        made.mount(scheme, _Bounded(timeout))
     return made
 
 
@@ -48,18 +82,16 @@ def post_text(http: requests.Session, url: str, text: str) -> Any:
 
 def _json(http: requests.Session, method: str, url: str, **options: Any) -> Any:
     try:
-        with http.request(method, url, stream=True, allow_redirects=False, **options) as response:
-            if response.status_code == 404:
-                return None
-            if response.status_code != 200:
-                raise Unavailable(f"the archive answered {response.status_code}; 200 was expected")
-            body = bytearray()
-            for part in response.iter_content(1 << 16):
-                body += part
-                if len(body) > ANSWER_MAX:
-                    raise Unavailable("the archive's answer is larger than is read")
-            return json.loads(body)
+        response = http.request(method, url, allow_redirects=False, **options)
+    except TooMuch:
+        raise Unreadable("the archive's answer is larger than is read, or does not end") from None
     except requests.RequestException as error:
         raise Unavailable(f"the archive could not be reached ({type(error).__name__})") from None
+    if response.status_code == 404:
+        return None
+    if response.status_code != 200:
+        raise Unreadable(f"the archive answered {response.status_code}; 200 was expected")
+    try:
+        return json.loads(response.content)
     except ValueError:
-        raise Unavailable("the archive's answer is not JSON") from None
+        raise Unreadable("the archive's answer is not JSON") from None

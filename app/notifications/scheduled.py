@@ -9,7 +9,6 @@ from app.storage import outbox, sources, telling
 from app.storage.engine import Tx
 
 PREFETCH, SILENT = "prefetch-due", "source-silent"
-SILENT_AFTER = 15 * 60 * 1_000_000
 MOST = 500
 
 
@@ -23,7 +22,7 @@ def _announce(services: Services, tx: Tx) -> int:
     lead, stale = switches.planned_lead_days * DAY, switches.planned_stale_days * DAY
     due = [(PREFETCH, rid, low) for rid, low in telling.planned(tx, tx.at - stale, tx.at + lead, MOST)]
     for state in sources.states(tx):
-        if state.failures and state.attempted - max(state.succeeded, 0) > SILENT_AFTER:
+        if state.silent(tx.at) or (state.failures and not state.succeeded):
             rid = telling.rid_of(tx, TYPES["Endpoint"].code, state.endpoint.removeprefix("Endpoint/"))
             if rid is not None:
                 due.append((SILENT, rid, state.succeeded))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.interactions import Services
+from app.interactions import Services, source_health
+from app.interactions.source_health import SourceHealth
 from app.observability import exposition
 from app.storage import schema
 
 Check = Callable[[], bool]
+Gauges = dict[str, tuple[str, float | Mapping[str, float]]]
 
 
 def checks(services: Services) -> dict[str, Check]:
@@ -44,10 +46,33 @@ def blueprint(services: Services) -> Blueprint:
     @health.get("/metrics")
     def metrics() -> Response:
         good = all(_holds(check) for check in needed.values())
-        gauges = {"registry_ready": ("Whether /health/ready says so", float(good))}
+        gauges: Gauges = {"registry_ready": ("Whether /health/ready says so", float(good))}
+        if good:
+            gauges |= _of_sources(services)
         return _uncached(Response(exposition(gauges), content_type=CONTENT_TYPE_LATEST))
 
     return health
+
+
+def _of_sources(services: Services) -> Gauges:
+    """How each harvested archive stands, by the name that its operator gave it."""
+    with services.store.begin(reads=True) as tx:
+        found, at = source_health.health(services, tx), tx.at
+    said: dict[str, tuple[str, Callable[[SourceHealth], float]]] = {
+        "registry_source_up": ("Whether the archive is read as it should be", lambda one: float(one.state == "ok")),
+        "registry_source_silent": (
+            "Whether it was not read for longer than is borne",
+            lambda one: one.state == "silent",
+        ),
+        "registry_source_success_age_seconds": (
+            "Time since it was last read to its end; -1 for never",
+            lambda one: (at - one.last_success) / source_health.SECOND if one.last_success else -1.0,
+        ),
+        "registry_source_lag_changes": ("Changes there that have not been read", lambda one: one.lag),
+        "registry_source_failures": ("Failures in a row", lambda one: one.failures),
+        "registry_source_held_studies": ("Studies that wait for identity review", lambda one: one.held),
+    }
+    return {name: (means, {one.name: float(of(one)) for one in found}) for name, (means, of) in said.items()}
 
 
 def _holds(check: Check) -> bool:

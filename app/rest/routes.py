@@ -30,6 +30,7 @@ from app.interactions import (
     patch,
     read,
     search,
+    source_health,
     subscription_operations,
     transaction,
     update,
@@ -194,6 +195,9 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     def study_explain(id: str | None = None) -> Response:
         return reply(explain_access.explain_access(services, asked(), options(), id))
 
+    def endpoint_health() -> Response:
+        return reply(source_health.source_health(services, asked(), pairs()))
+
     # method, address, interaction (https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, or $operation), view
     routes: tuple[tuple[str, str, str, Callable[..., Response]], ...] = (
         ("GET", "/metadata", "capabilities", metadata),
@@ -228,6 +232,7 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("POST", "/ImagingStudy/$explain-access", "$explain-access", study_explain),
         ("GET", "/ImagingStudy/<id>/$explain-access", "$explain-access", study_explain),
         ("POST", "/ImagingStudy/<id>/$explain-access", "$explain-access", study_explain),
+        ("GET", "/Endpoint/$source-health", "$source-health", endpoint_health),
         ("GET", "/<type_name>/<id>", "read", instance_get),
         ("PUT", "/<type_name>/<id>", "update", instance_put),
         ("PATCH", "/<type_name>/<id>", "patch", instance_patch),

@@ -1,4 +1,5 @@
-"""Studies that ingest could not attach to a patient: kept until a person at the desk decides, or until they can be.
+"""Studies that ingest could not attach to a patient: kept until a person at the desk decides, or until they can be; and
+what was decided: whom a header of an archive means.
 
 These rows say what an archive's header stated of a patient, so they are shown at the privacy desk alone and are gone
 once settled. One row for each study and endpoint.
@@ -6,34 +7,49 @@ once settled. One row for each study and endpoint.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from hashlib import blake2b
 
 from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from app.storage.engine import Tx
 from app.storage.tables import Key, metadata
 
+WAITING, SET_ASIDE = "waiting", "set-aside"
+
 held_study = Table(
     "held_study",
     metadata,
     Column("study_uid", Key, primary_key=True),
     Column("endpoint", Key, primary_key=True),
+    Column("id", Key, nullable=False),
     Column("org", Key, nullable=False),
     Column("code", Key, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("state", Key, nullable=False),
     Column("person", Text, nullable=False),
     Column("resource", Text, nullable=False),
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
+    Index("held_study_id", "id", unique=True),
     Index("held_study_org", "org", "first_at"),
 )
 
-COLUMNS = "study_uid, endpoint, org, code, reason, person, resource, first_at, last_at"
+identity_choice = Table(
+    "identity_choice",
+    metadata,
+    Column("endpoint", Key, primary_key=True),
+    Column("stated", Key, primary_key=True),
+    Column("patient", Key, nullable=False),
+    Column("chosen_by", Key, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldStudy:
-    """`org` is the key of the archive's organisation; `person` and `resource` are JSON; instants in µs UTC."""
+    """`org` is the key of the archive's organisation; `person` and `resource` are JSON; instants in µs UTC. `state`:
+    waiting, or set-aside by a person, until the archive says something else."""
 
     study_uid: str
     endpoint: str
@@ -42,58 +58,124 @@ class HeldStudy:
     reason: str
     person: str
     resource: str
+    state: str = WAITING
     first_at: int = 0
     last_at: int = 0
 
+    @property
+    def id(self) -> str:
+        """The same for the same study and archive: of this row, and of its Task."""
+        return "hold-" + blake2b(f"{self.study_uid}\x1f{self.endpoint}".encode(), digest_size=12).hexdigest()
 
-def keep(tx: Tx, held: HeldStudy) -> None:
-    """Hold a study, or hold it still with what is known of it now."""
-    changed = tx.run(
-        "UPDATE held_study SET org = ?, code = ?, reason = ?, person = ?, resource = ?, last_at = ?"
+    @property
+    def stated(self) -> str:
+        return stated(self.person)
+
+
+_COLUMNS = ", ".join(field.name for field in fields(HeldStudy))
+
+
+def stated(person: str) -> str:
+    """What stands for all that a header says of its patient (as JSON): equal for equal words alone."""
+    return blake2b(person.encode(), digest_size=16).hexdigest()
+
+
+def keep(tx: Tx, held: HeldStudy) -> str:
+    """Hold a study, or hold it still with what is known of it now; its state. What was set aside waits again only when
+    the archive says something else."""
+    before = find(tx, held.study_uid, held.endpoint)
+    if before is None:
+        marks = ", ".join("?" for _ in fields(HeldStudy))
+        row = astuple(held)[:-2]
+        tx.run(f"INSERT INTO held_study (id, {_COLUMNS}) VALUES (?, {marks})", held.id, *row, tx.at, tx.at)
+        return held.state
+    same = (before.person, before.code) == (held.person, held.code)
+    state = before.state if same else WAITING
+    tx.run(
+        "UPDATE held_study SET org = ?, code = ?, reason = ?, state = ?, person = ?, resource = ?, last_at = ?"
         " WHERE study_uid = ? AND endpoint = ?",
         held.org,
         held.code,
         held.reason,
+        state,
         held.person,
         held.resource,
         tx.at,
         held.study_uid,
         held.endpoint,
     )
-    if not changed:
-        tx.run(
-            f"INSERT INTO held_study ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            held.study_uid,
-            held.endpoint,
-            held.org,
-            held.code,
-            held.reason,
-            held.person,
-            held.resource,
-            tx.at,
-            tx.at,
-        )
+    return state
 
 
 def find(tx: Tx, study_uid: str, endpoint: str) -> HeldStudy | None:
-    row = tx.one(f"SELECT {COLUMNS} FROM held_study WHERE study_uid = ? AND endpoint = ?", study_uid, endpoint)
+    row = tx.one(f"SELECT {_COLUMNS} FROM held_study WHERE study_uid = ? AND endpoint = ?", study_uid, endpoint)
+    return HeldStudy(*row) if row else None
+
+
+def by_id(tx: Tx, id: str) -> HeldStudy | None:
+    row = tx.one(f"SELECT {_COLUMNS} FROM held_study WHERE id = ?", id)
     return HeldStudy(*row) if row else None
 
 
 def waiting(tx: Tx, orgs: tuple[str, ...] | None = None, limit: int = 100) -> list[HeldStudy]:
-    """What is held, the longest first; of these organisations (keys), or of all."""
-    if orgs is None:
-        rows = tx.rows(f"SELECT {COLUMNS} FROM held_study ORDER BY first_at, study_uid, endpoint LIMIT ?", limit)
-    else:
-        condition, bound = tx.in_list("org", orgs)
-        rows = tx.rows(
-            f"SELECT {COLUMNS} FROM held_study WHERE {condition} ORDER BY first_at, study_uid, endpoint LIMIT ?",
-            bound,
-            limit,
-        )
+    """What waits, the longest first; of these organisations (keys), or of all."""
+    condition, bound = ("1 = 1", ()) if orgs is None else tx.in_list("org", orgs)
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM held_study WHERE state = ? AND {condition}"
+        " ORDER BY first_at, study_uid, endpoint LIMIT ?",
+        WAITING,
+        *(() if orgs is None else (bound,)),
+        limit,
+    )
     return [HeldStudy(*row) for row in rows]
+
+
+def alike(tx: Tx, held: HeldStudy) -> list[HeldStudy]:
+    """All studies of the same archive that wait with the same words about their patient, this one too."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM held_study WHERE endpoint = ? AND person = ? AND state = ? ORDER BY study_uid",
+        held.endpoint,
+        held.person,
+        WAITING,
+    )
+    return [HeldStudy(*row) for row in rows]
+
+
+def numbers(tx: Tx) -> dict[str, int]:
+    """How many studies wait, by endpoint."""
+    return dict(tx.rows("SELECT endpoint, count(*) FROM held_study WHERE state = ? GROUP BY endpoint", WAITING))
+
+
+def set_aside(tx: Tx, held: HeldStudy) -> None:
+    """A person has decided that the study is to be attached to nobody."""
+    tx.run(
+        "UPDATE held_study SET state = ?, last_at = ? WHERE study_uid = ? AND endpoint = ?",
+        SET_ASIDE,
+        tx.at,
+        held.study_uid,
+        held.endpoint,
+    )
 
 
 def settle(tx: Tx, study_uid: str, endpoint: str) -> bool:
     """Nothing of this study waits any more. Whether something did."""
     return tx.run("DELETE FROM held_study WHERE study_uid = ? AND endpoint = ?", study_uid, endpoint) > 0
+
+
+def choose(tx: Tx, endpoint: str, stated: str, patient: str, by: str) -> None:
+    """A person has decided that these words of this archive mean this patient (`Patient/x`)."""
+    tx.run("DELETE FROM identity_choice WHERE endpoint = ? AND stated = ?", endpoint, stated)
+    tx.run(
+        "INSERT INTO identity_choice (endpoint, stated, patient, chosen_by, at) VALUES (?, ?, ?, ?, ?)",
+        endpoint,
+        stated,
+        patient,
+        by,
+        tx.at,
+    )
+
+
+def chosen(tx: Tx, endpoint: str, stated: str) -> str | None:
+    """The patient whom a person found these words of this archive to mean."""
+    row = tx.one("SELECT patient FROM identity_choice WHERE endpoint = ? AND stated = ?", endpoint, stated)
+    return str(row[0]) if row else None

@@ -23,13 +23,28 @@ source_state = Table(
     Column("attempted", BigInteger, nullable=False),
     Column("succeeded", BigInteger, nullable=False),
     Column("reconciled", BigInteger, nullable=False),
+    Column("patience", BigInteger, nullable=False),
+    Column("pending", Text, nullable=False),
 )
+
+source_day = Table(
+    "source_day",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("day", Key, primary_key=True),
+    Column("studies", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+)
+
+PATIENCE = 15 * 60 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """`position`: last change read (Orthanc). `day`: study dates before it were read (QIDO-RS). `lag`: changes not yet
-    read. `failures` in a row, and the last `problem`. Instants in microseconds UTC, 0 for never."""
+    read. `failures` in a row, and the last `problem`. Instants in microseconds UTC, 0 for never. `patience`: so many
+    microseconds after its last success it counts as silent. `pending`: the archive's names of studies that it would not
+    give, by spaces: they are asked for again."""
 
     name: str
     kind: str
@@ -42,6 +57,12 @@ class State:
     attempted: int = 0
     succeeded: int = 0
     reconciled: int = 0
+    patience: int = PATIENCE
+    pending: str = ""
+
+    def silent(self, at: int) -> bool:
+        """Whether it was ever read, and not for longer than is borne."""
+        return self.succeeded > 0 and at - self.succeeded > self.patience
 
 
 _COLUMNS = ", ".join(field.name for field in fields(State))
@@ -61,3 +82,34 @@ def save(tx: Tx, state: State) -> None:
     tx.run("DELETE FROM source_state WHERE name = ?", state.name)
     marks = ", ".join("?" for _ in fields(State))
     tx.run(f"INSERT INTO source_state ({_COLUMNS}) VALUES ({marks})", *astuple(state))
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What one day (UTC, YYYY-MM-DD) brought: studies that were new or changed, and rounds that failed."""
+
+    name: str
+    day: str
+    studies: int
+    failures: int
+
+
+def count(tx: Tx, name: str, day: str, studies: int, failures: int) -> None:
+    """Add a round to its day."""
+    changed = tx.run(
+        "UPDATE source_day SET studies = studies + ?, failures = failures + ? WHERE name = ? AND day = ?",
+        studies,
+        failures,
+        name,
+        day,
+    )
+    if not changed:
+        tx.run(
+            "INSERT INTO source_day (name, day, studies, failures) VALUES (?, ?, ?, ?)", name, day, studies, failures
+        )
+
+
+def days(tx: Tx, since: str) -> list[Day]:
+    """The days from `since` on, the oldest first."""
+    rows = tx.rows("SELECT name, day, studies, failures FROM source_day WHERE day >= ? ORDER BY name, day", since)
+    return [Day(*row) for row in rows]

@@ -83,7 +83,7 @@ def feed(archive: Running) -> Configured:
 
 
 def qido(archive: Running) -> Configured:
-    return Configured("qido", "qido", archive.dicomweb, ENDPOINT, from_day="1990-01-01")
+    return Configured("qido", "qido", archive.dicomweb, ENDPOINT, from_day="1995-01-01")
 
 
 def state(services: Services, name: str) -> sources.State:

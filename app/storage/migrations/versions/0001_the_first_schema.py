@@ -158,9 +158,11 @@ def upgrade() -> None:
         "held_study",
         sa.Column("study_uid", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("endpoint", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("org", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("code", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("state", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("person", sa.Text(), nullable=False),
         sa.Column("resource", sa.Text(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
@@ -168,8 +170,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("study_uid", "endpoint"),
     )
     with op.batch_alter_table("held_study", schema=None) as batch_op:
+        batch_op.create_index("held_study_id", ["id"], unique=True)
         batch_op.create_index("held_study_org", ["org", "first_at"], unique=False)
 
+    op.create_table(
+        "identity_choice",
+        sa.Column("endpoint", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("stated", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("patient", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("chosen_by", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("endpoint", "stated"),
+    )
     op.create_table(
         "history",
         sa.Column("patient", sa.BigInteger(), nullable=False),
@@ -449,6 +461,14 @@ def upgrade() -> None:
         batch_op.create_index("resource_rid", ["rid"], unique=False)
 
     op.create_table(
+        "source_day",
+        sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("day", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("studies", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "day"),
+    )
+    op.create_table(
         "source_state",
         sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("kind", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
@@ -461,6 +481,8 @@ def upgrade() -> None:
         sa.Column("attempted", sa.BigInteger(), nullable=False),
         sa.Column("succeeded", sa.BigInteger(), nullable=False),
         sa.Column("reconciled", sa.BigInteger(), nullable=False),
+        sa.Column("patience", sa.BigInteger(), nullable=False),
+        sa.Column("pending", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
@@ -607,6 +629,7 @@ def downgrade() -> None:
 
     op.drop_table("string")
     op.drop_table("source_state")
+    op.drop_table("source_day")
     with op.batch_alter_table("resource", schema=None) as batch_op:
         batch_op.drop_index("resource_rid")
         batch_op.drop_index("resource_patient")
@@ -675,8 +698,10 @@ def downgrade() -> None:
     op.drop_table("history")
     with op.batch_alter_table("held_study", schema=None) as batch_op:
         batch_op.drop_index("held_study_org")
+        batch_op.drop_index("held_study_id")
 
     op.drop_table("held_study")
+    op.drop_table("identity_choice")
     op.drop_table("epoch")
     with op.batch_alter_table("agenda", schema=None) as batch_op:
         batch_op.drop_index("agenda_at")
