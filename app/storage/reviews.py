@@ -112,22 +112,31 @@ def find(tx: Tx, study_uid: str, endpoint: str) -> HeldStudy | None:
     return HeldStudy(*row) if row else None
 
 
-def by_id(tx: Tx, id: str) -> HeldStudy | None:
-    row = tx.one(f"SELECT {_COLUMNS} FROM held_study WHERE id = ?", id)
+def by_id(tx: Tx, id: str, orgs: tuple[str, ...] | None = None) -> HeldStudy | None:
+    """One that waits, if it is one of these organisations' (keys), or anyone's."""
+    condition, bound = _of(tx, orgs)
+    row = tx.one(f"SELECT {_COLUMNS} FROM held_study WHERE id = ? AND state = ? AND {condition}", id, WAITING, *bound)
     return HeldStudy(*row) if row else None
 
 
 def waiting(tx: Tx, orgs: tuple[str, ...] | None = None, limit: int = 100) -> list[HeldStudy]:
     """What waits, the longest first; of these organisations (keys), or of all."""
-    condition, bound = ("1 = 1", ()) if orgs is None else tx.in_list("org", orgs)
+    condition, bound = _of(tx, orgs)
     rows = tx.rows(
         f"SELECT {_COLUMNS} FROM held_study WHERE state = ? AND {condition}"
         " ORDER BY first_at, study_uid, endpoint LIMIT ?",
         WAITING,
-        *(() if orgs is None else (bound,)),
+        *bound,
         limit,
     )
     return [HeldStudy(*row) for row in rows]
+
+
+def _of(tx: Tx, orgs: tuple[str, ...] | None) -> tuple[str, tuple[object, ...]]:
+    if orgs is None:
+        return "1 = 1", ()
+    condition, bound = tx.in_list("org", orgs)
+    return condition, (bound,)
 
 
 def alike(tx: Tx, held: HeldStudy) -> list[HeldStudy]:

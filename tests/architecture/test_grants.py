@@ -15,6 +15,8 @@ CONTENT = {"Stored", "Page", "HistoryPage", "Found", "Recorded", "HeldStudy"}
 WITHOUT_GRANT = {
     "resources.stored": "makes the object from a row that a function with a grant has read",
     "reviews.find": "a held study is no resource yet: it is found by its own UID and archive by the feed that brought it",
+    "reviews.by_id": "as waiting: the organisations of whoever settles it are part of the question",
+    "reviews.alike": "as find: the words are those of a held study that was found before, of the same archive",
     "reviews.waiting": "held studies are listed for the organisations of whoever settles them, who names them",
 }
 
