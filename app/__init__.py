@@ -34,6 +34,7 @@ from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
 from app.web import documents, landing, sample, subscriptions, viewer
+from app.web.choices import pages as choices
 
 __version__ = "0.1.0"
 
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(landing.blueprint(services))
     app.register_blueprint(documents.blueprint())
     app.register_blueprint(viewer.blueprint(services))
+    app.register_blueprint(choices.blueprint(services, lambda: session.visitor(store)))
     app.register_blueprint(subscriptions.blueprint(services, lambda: session.visitor(store)))
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))

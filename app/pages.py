@@ -9,16 +9,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, Flask, Response, abort, request, send_from_directory
+from flask import Blueprint, Flask, Response, abort, make_response, render_template, request, send_from_directory
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from jinja2 import ChainableUndefined, ChoiceLoader, PackageLoader
+from werkzeug.exceptions import HTTPException
 from wtforms import ValidationError
 
-from app import assets
+from app import assets, observability
 from app.access.subject import Subject
+from app.fhir.outcome import Fault
+from app.storage.engine import unavailable
 
 LARGEST = 65_536  # bytes of a form
 YEAR = 365 * 24 * 3_600
+TOLD = {
+    400: ("This page has expired", "Nothing was changed. Go back, load the page again, and send it again."),
+    403: ("This page is not for you", "Sign in as somebody who may see it."),
+    404: ("There is no such page", "It may have been settled, or it is not for your organisation."),
+    409: (
+        "Somebody else was here before you",
+        "Nothing was changed. Go back and load the page again to see how it stands now.",
+    ),
+    412: (
+        "Somebody else was here before you",
+        "Nothing was changed. Go back and load the page again to see how it stands now.",
+    ),
+    413: ("That is too much", "Nothing was changed. Go back and send less."),
+    422: (
+        "This cannot be done as things stand",
+        "Nothing was changed. Go back and load the page again to see how it stands now.",
+    ),
+    429: ("Too many tries", "Wait for some minutes, go back, and try again."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +127,29 @@ def check_form() -> None:
     """End the request unless the form is one that was given to this browser."""
     if not own_form():
         abort(400)
+
+
+def told(pages: Blueprint) -> None:
+    """Whatever goes wrong at an address of the blueprint is told in plain words, and nothing of what it was about."""
+
+    @pages.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.response is not None:
+            return make_response(error.response)
+        status, title, text = failure(error)
+        return make_response(render_template("failed.html", title=title, text=text), status)
+
+
+def failure(error: Exception) -> tuple[int, str, str]:
+    """(status, title, what to do). What was not expected is logged by its place, without what it was about."""
+    if isinstance(error, Fault) and error.status < 500:
+        return error.status, *TOLD.get(error.status, TOLD[400])
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
+        return error.code, *TOLD.get(error.code, TOLD[404])
+    status = 503 if isinstance(error, Fault) or unavailable(error) else 500
+    if status == 503:
+        observability.event("database_unavailable", request_id="")
+    else:
+        place = observability.place_of(error)
+        observability.event("request_failed", request_id="", error=type(error).__name__, place=place)
+    return status, "Something went wrong", "It is not your fault. Try again in a few minutes."

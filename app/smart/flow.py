@@ -14,15 +14,15 @@ from authlib.common.urls import add_params_to_uri
 from flask import Response, g, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
-from app import observability
 from app.interactions import Services
+from app.pages import failure
 from app.smart import session
 from app.smart.authorize import Problem, Request
 from app.smart.launches import opened
 from app.smart.person import Person, may_use
 from app.smart.tokens import SECOND, hashed
 from app.storage import authorizations, oauth
-from app.storage.engine import Tx, unavailable
+from app.storage.engine import Tx
 from app.storage.oauth import Client
 
 PENDING_SECONDS = 900
@@ -156,7 +156,7 @@ def shown_error(error: Exception) -> tuple[Response, int]:
     if isinstance(error, Problem) and error.redirect_uri is not None:
         response = back(error)
         return response, response.status_code
-    status, title, text = 500, "Something went wrong", "It is not your fault. Try again in a few minutes."
+    status, title, text = failure(error)
     if isinstance(error, Problem):
         status, title = 400, "This app asked in a way that cannot be answered"
         text = "Nothing was shared. Tell whoever runs the app what it says below."
@@ -164,13 +164,7 @@ def shown_error(error: Exception) -> tuple[Response, int]:
         status, title = 400, "This page has expired"
         text = "It is good for 15 minutes, in the browser in which it was opened. Go back to the app and start again."
     elif isinstance(error, HTTPException):
-        status, title, text = error.code or 400, "There is no such page", "Go back to the app and start again."
-    elif unavailable(error):
-        observability.event("database_unavailable", request_id="")
-        status = 503
-    else:
-        place = observability.place_of(error)
-        observability.event("request_failed", request_id="", error=type(error).__name__, place=place)
+        text = "Go back to the app and start again."
     detail = f"{error.error}: {error.description}" if isinstance(error, Problem) else ""
     return make_response(render_template("auth/error.html", title=title, text=text, detail=detail)), status
 

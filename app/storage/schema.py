@@ -13,6 +13,7 @@ from app.storage import (  # noqa: F401  (the modules that define the tables)
     agenda,
     attempts,
     authorizations,
+    drafts,
     emergencies,
     idempotency,
     oauth,

@@ -317,6 +317,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "draft",
+        sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("browser", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "oauth_pending",
         sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("browser", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
@@ -669,6 +677,7 @@ def downgrade() -> None:
 
     op.drop_table("oauth_refresh")
     op.drop_table("oauth_pending")
+    op.drop_table("draft")
     op.drop_table("oauth_launch")
     op.drop_table("oauth_family")
     op.drop_table("oauth_code")
