@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import orjson
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
+from app.access.subject import Subject
 from app.fhir.outcome import Fault
 from app.fhir.temporal import interval
 from app.interactions import Asked, Services
@@ -28,6 +29,12 @@ WORDS = {
     "rejected": "It could not be done; we have written to say why",
 }
 UNKNOWN = "No request has this reference number and date of birth. Check both."
+
+
+def public() -> Asked:
+    """Somebody who is not signed in, told apart by where the request came from alone."""
+    address = request.remote_addr or ""
+    return Asked(Subject("pages", "user", None, "public", scopes=("user/Organization.rs",), address=address))
 
 
 class Status(Questions):
@@ -54,7 +61,7 @@ def add(pages: Blueprint, services: Services, visitor: Callable[[], Visitor | No
         if not form.validate_on_submit():
             return show("status", 400 if form.problems else 200, form=form, wrong=form.problems, back=back)
         try:
-            found = requests.status(services, form.reference.data, form.born.data, address=request.remote_addr or "")
+            found = requests.status(services, public(), form.reference.data, form.born.data)
         except Fault as fault:
             if fault.status != 429:
                 raise

@@ -11,20 +11,19 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
 
-from app.access.subject import Subject
 from app.fhir.outcome import Fault
-from app.interactions import Asked, Services
+from app.interactions import Services
 from app.pages import Visitor, check_form, guarded, told
 from app.pathways.choice import drafts, requests
 from app.web.choices import answers as said
 from app.web.choices import looking, questions
+from app.web.choices.looking import public
 from app.web.choices.questions import Question
 from app.web.fields import Questions
 from app.web.hospitals import hospitals
 from app.web.times import day_of, moment_of
 
 KINDS = ("opt-out", "opt-in", "contact")
-PUBLIC = Subject("pages", "user", None, "public", scopes=("user/Organization.rs",))
 MOST_OFFERED = 40
 
 
@@ -106,7 +105,7 @@ def blueprint(services: Services, visitor: Callable[[], Visitor | None]) -> Blue
         if asked is None:
             return onward(draft)
         form = asked(draft.answers, strict)
-        offered = hospitals(services, Asked(PUBLIC)) if slug == "extent" else {}
+        offered = hospitals(services, public()) if slug == "extent" else {}
         _offer(form, offered)
         if form.validate_on_submit():
             given = {one.name: one.data for one in form if one.name != "csrf_token"}
@@ -151,7 +150,7 @@ def blueprint(services: Services, visitor: Callable[[], Visitor | None]) -> Blue
                 wrong = _placed(fault, id)
         wrong = form.problems + wrong
         here, identity = visitor(), draft.answers.get("identity", {}).get("identity")
-        offered = hospitals(services, Asked(PUBLIC)) if draft.answers.get("extent", {}).get("trusts") else {}
+        offered = hospitals(services, public()) if draft.answers.get("extent", {}).get("trusts") else {}
         shown = show(
             "check", 400 if wrong else 200, rows=said.rows(draft.answers, offered), id=id, wrong=wrong,
             kept=drafts.copy(services, id, draft.held), answers=draft.answers,
@@ -161,11 +160,10 @@ def blueprint(services: Services, visitor: Callable[[], Visitor | None]) -> Blue
 
     def _sent(draft: Draft) -> tuple[Draft, Response]:
         """The request is made. What is kept from now on is its number, and no answer."""
-        sent, choice = said.request_of(draft.answers), draft.answers["choice"]
-        address = request.remote_addr or ""
+        asked, sent, choice = public(), said.request_of(draft.answers), draft.answers["choice"]
         if choice == "contact":
             which = draft.answers["request"]
-            known = requests.change_contact(services, which["reference"], which["born"], sent, address=address)
+            known = requests.change_contact(services, asked, which["reference"], which["born"], sent)
             if not known:
                 text = "no open request has this reference number and date of birth; expected those of one that is open"
                 raise Fault("unprocessable", text, "reference")
@@ -173,7 +171,7 @@ def blueprint(services: Services, visitor: Callable[[], Visitor | None]) -> Blue
         else:
             wants = draft.answers.get("identity", {}).get("identity") == "sign-in" and not sent.on_behalf
             proven = _patient(visitor()) if wants else None
-            made = requests.submit(services, sent, submission=draft.held["submission"], proven=proven, address=address)
+            made = requests.submit(services, asked, sent, submission=draft.held["submission"], proven=proven)
             receipt = {
                 "reference": made.reference, "received": made.received, "acknowledge_by": made.acknowledge_by,
                 "decide_by": made.decide_by, "in_force": made.in_force, "name": f"{sent.given} {sent.family}",
