@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Flask:
         value_sets(),
         forms(),
     )
-    app.extensions |= {"services": services, "tokens": tokens}
+    app.extensions |= {"services": services, "tokens": tokens, "anew": services_of}
     _sessions(app, settings, keys)
     chrome.prepare(app)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
@@ -96,6 +96,12 @@ def create_app(settings: Settings) -> Flask:
     cli.register(app)
     _measure(app)
     return app
+
+
+def services_of(settings: Settings) -> Services:
+    """The parts alone, for another process that works beside this one."""
+    services: Services = create_app(settings).extensions["services"]
+    return services
 
 
 def _trusted(settings: Settings) -> tuple[Issuer, ...]:

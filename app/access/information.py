@@ -16,7 +16,7 @@ from app.policy.model import EmergencyGrant, Relationship
 from app.policy.predicate import Expr
 from app.storage.conditions import is_identifier
 from app.storage.engine import Tx
-from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, bare_uid
+from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, uid_hash
 from app.storage.keys import code_hash, fact_mark, param_number, short
 from app.storage.persons import DECEASED, INDETERMINATE, RESTRICTED
 from app.storage.predicate import condition as asked_of
@@ -126,21 +126,23 @@ def narrowed(tx: Tx, query: Query) -> tuple[int, ...] | None:
     condition = driving(query) if touched(query) <= ALONE else None
     if not isinstance(condition, Clause) or not condition.values or condition.modifier is not None:
         return None
-    uid = condition.param.name in UID_PARAMS.get(query.type, ())
+    uids = UID_PARAMS.get(query.type, ())
+    uid = condition.param.name in uids
     if not uid and not is_identifier(condition.param):
         return None
     found: set[int] = set()
     for value in condition.values:
         if not isinstance(value, Token) or not value.code:
             return None
-        key = sql("x.value = ?", code_hash(bare_uid(value.code)) if uid else short(value.code))
-        if value.system is not None and not uid:
-            key = key + sql(" AND x.system = ?", code_hash(value.system))
+        if uid:
+            key = sql("x.value = ?", uid_hash(uids.index(condition.param.name), value.code))
+        else:
+            key = sql("x.value = ? AND x.param = ?", short(value.code), param_number(condition.param.key))
+            if value.system is not None:
+                key = key + sql(" AND x.system = ?", code_hash(value.system))
         rows = tx.rows(
-            f"SELECT DISTINCT x.patient FROM {'uid' if uid else 'identifier'} x WHERE {key.text} AND x.param = ?"
-            f" LIMIT {MOST_NARROWED + 1}",
+            f"SELECT DISTINCT x.patient FROM {'uid' if uid else 'identifier'} x WHERE {key.text} LIMIT {MOST_NARROWED + 1}",
             *key.params,
-            param_number(condition.param.key),
         )
         found.update(patient for (patient,) in rows)
         if len(found) > MOST_NARROWED:

@@ -54,6 +54,7 @@ def interval(text: str, zone: str = "Europe/London") -> tuple[int, int]:
     return low, low + width
 
 
+@lru_cache(maxsize=256)
 def format_instant(at: int) -> str:
     """The instant `at` as FHIR writes it, in UTC with six decimals."""
     seconds, micro = divmod(at, SECOND)

@@ -17,9 +17,9 @@ from app.access import audit
 from app.fhir.negotiation import etag
 from app.fhir.outcome import Fault, Issue
 from app.fhir.registry import TYPES
-from app.fhir.resource import parse, referring
+from app.fhir.resource import parse
 from app.interactions import Asked, Services, create, endpoint_hosts, update
-from app.interactions.writing import allowed, check_references, checked
+from app.interactions.writing import allowed, check_references, checked, names
 from app.policy.grant import Grant
 from app.storage import bulk, resources
 from app.storage.engine import Tx
@@ -111,12 +111,7 @@ def _ready(
                 )
             allowed(type_name, "create")
             checked(services, asked, "update" if "id" in resource else "create", resource, type_name)
-            named = frozenset(
-                "/".join(parts[:2])
-                for reference in referring(resource)
-                if len(parts := reference["reference"].split("/")) >= 2 and parts[0] in TYPES
-            )
-            yield _One(number, type_name, resource.get("id"), resource, named)
+            yield _One(number, type_name, resource.get("id"), resource, names(resource))
         except Fault as fault:
             refused.append((number, fault.issues))
 
@@ -168,7 +163,7 @@ class _Batch:
     def _stored(self, one: _One, here: set[str]) -> tuple[Grant, Stored]:
         services, tx, subject = self.services, self.tx, self.asked.subject
         if services.settings.references == "strict" and not one.named <= here:
-            check_references(services, tx, self.asked, one.resource, here)
+            check_references(services, tx, self.asked, one.resource, here, one.named)
         endpoint_hosts.check(services, tx, one.resource)
         if one.id is not None and not services.enforcement.may_choose_ids(subject, one.type):
             raise Fault("forbidden", f"this client may not choose the id of {one.type}; expected one without an id")

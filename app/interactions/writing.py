@@ -16,7 +16,7 @@ from app.fhir import negotiation
 from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
-from app.fhir.resource import conditional_reference, dump, references, referring
+from app.fhir.resource import conditional_reference, dump, mentioned, references, referring
 from app.fhir.search import SHAPING, parse
 from app.fhir.tolerance import amend
 from app.interactions import Answer, Asked, Services, endpoint_hosts, subscribing
@@ -71,8 +71,9 @@ def checked(
     services.enforcement.check_writer(asked.subject, interaction, type_name)
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
-    if type_name in DECIDING:
-        _localise(resource, services.settings.base_url + "/")
+    base = services.settings.base_url + "/"
+    if type_name in DECIDING and base.encode() in dump(resource):
+        _localise(resource, base)
     try:
         return services.validator.check(resource)
     except Fault:
@@ -98,16 +99,35 @@ def _localise(resource: dict[str, Any], base: str) -> None:
         reference["reference"] = reference["reference"].removeprefix(base)
 
 
-def check_references(services: Services, tx: Tx, asked: Asked, resource: dict[str, Any], here: Container[str]) -> None:
-    """Raises Fault unprocessable for references to what is neither in store nor `here`, or not the writer's to know."""
-    named: dict[str, list[str]] = {}
-    for place, reference in references(resource):
-        parts = str(reference.get("reference", "")).split("/")
-        if len(parts) >= 2 and parts[0] in TYPES and "/".join(parts[:2]) not in here:
-            named.setdefault("/".join(parts[:2]), []).append(place)
+def names(resource: dict[str, Any]) -> frozenset[str]:
+    """What of the types held here a resource refers to, each as "Type/id"."""
+    return frozenset(name for text in mentioned(resource) if (name := _name(text)))
+
+
+def _name(text: str) -> str | None:
+    parts = text.split("/", 2)
+    return f"{parts[0]}/{parts[1]}" if len(parts) >= 2 and parts[0] in TYPES else None
+
+
+def check_references(
+    services: Services,
+    tx: Tx,
+    asked: Asked,
+    resource: dict[str, Any],
+    here: Container[str],
+    found: frozenset[str] | None = None,
+) -> None:
+    """Raises Fault unprocessable for references to what is neither in store nor `here`, or not the writer's to know.
+    `found`: what `names` finds, where that is known."""
+    named = {name for name in (names(resource) if found is None else found) if name not in here}
     held = {name for name in named if TYPES[name.split("/")[0]].visibility != "conformance"}
     missing = resources.unresolved(tx, held) if held else set()
     missing |= {name for name in held - missing if not _may_name(services, tx, asked, name)}
+    if not missing:
+        return
+    places: dict[str, list[str]] = {}
+    for place, reference in references(resource):
+        places.setdefault(_name(reference["reference"]) or "", []).append(place)
     issues = tuple(
         Issue(
             "not-found",
@@ -115,10 +135,9 @@ def check_references(services: Services, tx: Tx, asked: Asked, resource: dict[st
             place,
         )
         for name in sorted(missing)
-        for place in named[name]
+        for place in places[name]
     )
-    if issues:
-        raise Fault("unprocessable", issues[0].text, issues[0].expression, issues=issues)
+    raise Fault("unprocessable", issues[0].text, issues[0].expression, issues=issues)
 
 
 def found_by(

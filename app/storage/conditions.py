@@ -16,7 +16,7 @@ from app.fhir.registry import TYPES
 from app.policy.grant import Grant
 from app.policy.redaction import hides
 from app.storage.engine import Tx
-from app.storage.indexing import EXTERNAL, PATIENT_PARAMS, TEXT_SUFFIX, UID_PARAMS, WHEN, bare_uid
+from app.storage.indexing import EXTERNAL, PATIENT_PARAMS, STATUS, TEXT_SUFFIX, UID_PARAMS, WHEN, uid_hash
 from app.storage.keys import SHORT, code_hash, pair_hash, param_number, short, type_number
 from app.storage.predicate import locatable, permits, visible
 from app.storage.sql import FALSE, Sql, all_of, any_of, sql
@@ -60,14 +60,16 @@ class Builder:
 
     # Rows of an index table --------------------------------------------------------------------------------------
 
-    def _exists(self, table: str, row: str, key: str, test: Callable[[str], Sql], *, driving: bool = False) -> Sql:
-        """Some row of the index table for this parameter passes `test`."""
+    def _exists(
+        self, table: str, row: str, key: str | None, test: Callable[[str], Sql], *, driving: bool = False
+    ) -> Sql:
+        """Some row of the index table for this parameter, if the table is not of a few alone, passes `test`."""
         x = self.alias()
-        number = param_number(key)
+        of_param = f"{x}.param = {param_number(key)} AND " if key else ""
         if driving:
-            return f"{row}.rid IN (SELECT {x}.rid FROM {table} {x} WHERE {x}.param = {number} AND " + test(x) + ")"
-        head = f"EXISTS (SELECT 1 FROM {table} {x} WHERE {x}.patient = {row}.patient AND {x}.rid = {row}.rid"
-        return head + f" AND {x}.param = {number} AND " + test(x) + ")"
+            return f"{row}.rid IN (SELECT {x}.rid FROM {table} {x} WHERE {of_param}" + test(x) + ")"
+        head = f"EXISTS (SELECT 1 FROM {table} {x} WHERE {x}.patient = {row}.patient AND {x}.rid = {row}.rid AND "
+        return head + of_param + test(x) + ")"
 
     def _clause(self, type_name: str, clause: Clause, row: str) -> Sql:
         param = clause.param
@@ -104,7 +106,10 @@ class Builder:
             "uri": ["token"],
         }[param.kind]
         if param.name in UID_PARAMS.get(type_name, ()):
-            tables = ["uid"]
+            which = UID_PARAMS[type_name].index(param.name)
+            return self._exists("uid", row, None, lambda x: sql(f"{x}.value & 1 = {which}"))
+        if param.name == STATUS:
+            return sql(f"{row}.status IS NOT NULL")
         parts = [self._exists(table, row, param.key, lambda x: sql("TRUE")) for table in tables]
         if param.kind == "token":
             parts.append(self._exists("string", row, param.key + TEXT_SUFFIX, lambda x: sql("TRUE")))
@@ -124,12 +129,12 @@ class Builder:
                 key = f"{param.key}:identifier"
                 return self._exists("identifier", row, key, lambda x: _identifier(x, value), driving=driving)
             case Token() if param.name in UID_PARAMS.get(type_name, ()):
-                found = code_hash(bare_uid(value.code or ""))
-                return self._exists("uid", row, param.key, lambda x: sql(f"{x}.value = ?", found), driving=driving)
+                found = uid_hash(UID_PARAMS[type_name].index(param.name), value.code or "")
+                return self._exists("uid", row, None, lambda x: sql(f"{x}.value = ?", found), driving=driving)
             case Token() if is_identifier(param):
                 return self._exists("identifier", row, param.key, lambda x: _identifier(x, value), driving=driving)
-            case Token() if param.name == "status" and value.system is None and value.code:
-                return sql(f"{row}.status = ?", value.code)
+            case Token() if param.name == STATUS:
+                return _status(param, value, row)
             case Token():
                 return self._exists("token", row, param.key, lambda x: _token(x, value), driving=driving)
             case Typed():
@@ -293,6 +298,12 @@ def _identifier(x: str, value: Token) -> Sql:
     return all_of(parts)
 
 
+def _status(param: Param, value: Token, row: str) -> Sql:
+    if value.system not in (None, param.system):
+        return FALSE
+    return sql(f"{row}.status = ?", value.code) if value.code is not None else sql(f"{row}.status IS NOT NULL")
+
+
 def _typed(x: str, value: Typed) -> Sql:
     return sql(f"{x}.kind = ? AND {x}.value = ?", pair_hash(value.system, value.code), short(value.value))
 
@@ -302,22 +313,32 @@ def _token(x: str, value: Token) -> Sql:
         return sql(f"{x}.system = ?", code_hash(value.system or ""))
     if value.system is None:
         return sql(f"{x}.code = ?", code_hash(value.code))
-    return sql(f"{x}.code = ? AND {x}.pair = ?", code_hash(value.code), pair_hash(value.system, value.code))
+    return sql(f"{x}.code = ? AND {x}.system = ?", code_hash(value.code), code_hash(value.system))
 
 
 def _many(param: Param, clause: Clause) -> list[Token] | None:
     """The values of a clause of many codes, each with its system, as those of a value set are: one look-up for all."""
     several = param.kind == "token" and clause.modifier is None and len(clause.values) > 8
-    if not several or is_identifier(param) or param.name == "_id" or param.name in UID_PARAMS.get(param.type, ()):
+    if (
+        not several
+        or is_identifier(param)
+        or param.name in ("_id", STATUS)
+        or param.name in UID_PARAMS.get(param.type, ())
+    ):
         return None
     tokens = [value for value in clause.values if isinstance(value, Token) and value.system and value.code]
     return tokens if len(tokens) == len(clause.values) else None
 
 
 def _one_of(tx: Tx, x: str, tokens: list[Token]) -> Sql:
-    codes, code_param = tx.in_list(f"{x}.code", sorted({code_hash(token.code or "") for token in tokens}))
-    pairs, pair_param = tx.in_list(f"{x}.pair", sorted({pair_hash(token.system, token.code) for token in tokens}))
-    return sql(f"{codes} AND {pairs}", code_param, pair_param)
+    by_system: dict[str, set[int]] = {}
+    for token in tokens:
+        by_system.setdefault(token.system or "", set()).add(code_hash(token.code or ""))
+    parts = []
+    for system, codes in by_system.items():
+        text, param = tx.in_list(f"{x}.code", sorted(codes))
+        parts.append(sql(f"({text} AND {x}.system = ?)", param, code_hash(system)))
+    return any_of(parts)
 
 
 def _target(tx: Tx, x: str, codes: list[int], ids: list[str]) -> Sql:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from app.fhir import index
@@ -38,14 +39,16 @@ PATIENT_PARAMS = {
 
 UID_PARAMS = {"ImagingStudy": ("series", "instance")}
 
+STATUS = "status"  # answered from the column of that name, for every type that has it
+
 _INSERT = {
-    "token": "INSERT INTO token (patient, rid, param, code, pair, system, word) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "token": "INSERT INTO token (patient, rid, param, code, system, word) VALUES (?, ?, ?, ?, ?, ?)",
     "identifier": "INSERT INTO identifier (patient, rid, param, value, system, kind) VALUES (?, ?, ?, ?, ?, ?)",
     "reference": "INSERT INTO reference (patient, rid, param, target_type, target) VALUES (?, ?, ?, ?, ?)",
     "date": "INSERT INTO date (patient, rid, param, low, high) VALUES (?, ?, ?, ?, ?)",
     "string": "INSERT INTO string (patient, rid, param, norm, exact, whole) VALUES (?, ?, ?, ?, ?, ?)",
-    "number": "INSERT INTO number (patient, rid, param, low, high) VALUES (?, ?, ?, ?, ?)",
-    "uid": "INSERT INTO uid (patient, rid, param, value) VALUES (?, ?, ?, ?)",
+    "number": "INSERT INTO number (patient, rid, param, low) VALUES (?, ?, ?, ?)",
+    "uid": "INSERT INTO uid (patient, rid, value) VALUES (?, ?, ?)",
 }
 
 TEXT_SUFFIX = ":text"
@@ -85,44 +88,59 @@ def write(tx: Tx, type_name: str, extracted: index.Index, patient: int, rid: int
     """Queue every index row of one resource."""
     uids = UID_PARAMS.get(type_name, ())
     own_patient = PATIENT_PARAMS.get(type_name, ()) if patient else ()
-    rows: dict[str, set[tuple[Any, ...]]] = {table: set() for table in TABLES}
-
-    def number_of(param: str) -> int:
-        return param_number(f"{type_name}.{param}")
-
+    number = _numbers(type_name)
+    # As the keys of dictionaries: each row once, in the order of the resource.
+    rows: dict[str, dict[tuple[Any, ...], None]] = {table: {} for table in TABLES}
+    token, identifier, reference, date, string, numeric, uid = rows.values()
     for param, system, code, display in extracted.tokens:
         if param in uids:
-            rows["uid"].add((number_of(param), code_hash(bare_uid(code or ""))))
+            uid[patient, rid, uid_hash(uids.index(param), code or "")] = None
+            continue
+        if param == STATUS:
             continue
         if code is not None or system is not None:
-            rows["token"].add(
-                (number_of(param), code_hash(code or ""), pair_hash(system, code), code_hash(system or ""), word(code))
-            )
+            token[patient, rid, number[param], code_hash(code or ""), code_hash(system or ""), word(code)] = None
         if display:
-            rows["string"].add((number_of(param + TEXT_SUFFIX), *_string(display, display[:SHORT])))
+            string[patient, rid, number[param + TEXT_SUFFIX], *_string(display, "")] = None
     for param, system, value, kind_system, kind_code in extracted.identifiers:
         kind = pair_hash(kind_system, kind_code) if kind_code else 0
-        rows["identifier"].add((number_of(param), short(value), code_hash(system or ""), kind))
+        identifier[patient, rid, number[param], short(value), code_hash(system or ""), kind] = None
     for param, target_type, target, url, system, logical in extracted.references:
         if target_type and target:
             if not (param in own_patient and target_type == "Patient"):
-                rows["reference"].add((number_of(param), type_number(target_type), target))
+                reference[patient, rid, number[param], type_number(target_type), target] = None
         elif url:
-            rows["reference"].add((number_of(param), EXTERNAL, short(url)))
+            reference[patient, rid, number[param], EXTERNAL, short(url)] = None
         if logical:
-            rows["identifier"].add((number_of(param + ":identifier"), short(logical), code_hash(system or ""), 0))
+            identifier[patient, rid, number[param + ":identifier"], short(logical), code_hash(system or ""), 0] = None
     typed = WHEN.get(type_name)
     for param, low, high in extracted.dates:
         if param != typed:
-            rows["date"].add((number_of(param), low, high))
+            date[patient, rid, number[param], low, high] = None
     for param, text in extracted.strings:
-        rows["string"].add((number_of(param), *_string(text, text)))
-    for param, low_number, high_number in extracted.numbers:
-        rows["number"].add((number_of(param), low_number, high_number))
+        string[patient, rid, number[param], *_string(text, text)] = None
+    for param, point, _ in extracted.numbers:
+        numeric[patient, rid, number[param], point] = None
     for param, uri in extracted.uris:
-        rows["token"].add((number_of(param), code_hash(uri), pair_hash(None, uri), code_hash(""), word(uri)))
+        token[patient, rid, number[param], code_hash(uri), code_hash(""), word(uri)] = None
     for table, found in rows.items():
-        tx.many(_INSERT[table], [(patient, rid, *row) for row in sorted(found, key=repr)])
+        if found:
+            tx.many(_INSERT[table], list(found))
+
+
+class _Numbers(dict[str, int]):
+    """The number of each parameter of a type, by its name, looked up once."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__()
+        self._type = type_name
+
+    def __missing__(self, param: str) -> int:
+        self[param] = param_number(f"{self._type}.{param}")
+        return self[param]
+
+
+_numbers = cache(_Numbers)
 
 
 def _string(text: str, exact: str) -> tuple[str, str, str | None]:
@@ -133,6 +151,11 @@ def _string(text: str, exact: str) -> tuple[str, str, str | None]:
 def word(code: str | None) -> str:
     """What stands for a code or a URI when results are sorted by it."""
     return (code or "")[:WORD]
+
+
+def uid_hash(which: int, uid: str) -> int:
+    """A UID as its table holds it: the last bit says of which of the type's UID_PARAMS it is, the others are its hash."""
+    return code_hash(bare_uid(uid)) & ~1 | which
 
 
 def clear(tx: Tx, patient: int, rid: int) -> None:

@@ -15,7 +15,7 @@ import orjson
 from app.fhir.outcome import Fault
 from app.fhir.query import Query, Sort
 from app.storage.engine import Tx
-from app.storage.indexing import FOREVER, PATIENT_PARAMS, WHEN
+from app.storage.indexing import FOREVER, PATIENT_PARAMS, STATUS, WHEN
 from app.storage.keys import param_number
 from app.storage.sql import Sql, all_of, any_of, sql
 
@@ -55,7 +55,7 @@ def _of(type_name: str, sort: Sort) -> list[Key]:
         value = f"(SELECT {pick}(x.norm) FROM string x WHERE {of_row})"
     elif param.shape == "identifier":
         value = f"(SELECT {pick}(x.value) FROM identifier x WHERE {of_row})"
-    elif param.name == "status":
+    elif param.name == STATUS:
         value = "r.status"
     elif param.kind == "reference":
         value = f"(SELECT {pick}(x.target) FROM reference x WHERE {of_row})"

@@ -50,25 +50,26 @@ identity = Table(
 )
 
 # The current version. The bytes are what was accepted, with id and meta; `facts` is what policy may look at.
+# Here and below columns of a fixed width come first, the widest before the others, so that no bytes lie idle between.
 resource = Table(
     "resource",
     metadata,
     Column("patient", BigInteger, primary_key=True, autoincrement=False),
     Column("rid", BigInteger, primary_key=True, autoincrement=False),
-    Column("type", SmallInteger, nullable=False),
-    Column("id", Key, nullable=False),
-    Column("version", Integer, nullable=False),
     Column("updated", BigInteger, nullable=False),
-    Column("deleted", Boolean, nullable=False),
+    Column("latest", BigInteger, nullable=False),  # the end of [low, high) as newest-first order wants it: see `latest`
+    Column("low", BigInteger),
+    Column("high", BigInteger),
+    Column("version", Integer, nullable=False),
+    Column("type", SmallInteger, nullable=False),
     Column("op", SmallInteger, nullable=False),
-    Column("content", LargeBinary, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("id", Key, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Column("owner", Key),
     Column("status", Key),
-    Column("low", BigInteger),
-    Column("high", BigInteger),
     Column("facts", Key),
-    Column("latest", BigInteger, nullable=False),  # the end of [low, high) as newest-first order wants it: see `latest`
+    Column("content", LargeBinary, nullable=False),
     Index("resource_newest", "type", "updated", "rid"),
     Index("resource_latest", "type", "latest", "rid"),
     Index("resource_type", "type", "rid"),
@@ -78,18 +79,18 @@ resource = Table(
 
 history = _of_patient(
     "history",
-    Column("version", Integer, nullable=False),
-    Column("type", SmallInteger, nullable=False),
-    Column("id", Key, nullable=False),
     Column("updated", BigInteger, nullable=False),
-    Column("deleted", Boolean, nullable=False),
-    Column("op", SmallInteger, nullable=False),
-    Column("content", LargeBinary, nullable=False),
-    Column("owner", Key),
-    Column("status", Key),
     Column("low", BigInteger),
     Column("high", BigInteger),
+    Column("version", Integer, nullable=False),
+    Column("type", SmallInteger, nullable=False),
+    Column("op", SmallInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("id", Key, nullable=False),
+    Column("owner", Key),
+    Column("status", Key),
     Column("facts", Key),
+    Column("content", LargeBinary, nullable=False),
     Index("history_version", "patient", "rid", "version", unique=True),
     Index("history_rid", "rid", "version"),
 )
@@ -112,21 +113,20 @@ change = Table(
 
 token = _of_patient(
     "token",
-    Column("param", Integer, nullable=False),
     Column("code", BigInteger, nullable=False),
-    Column("pair", BigInteger, nullable=False),
     Column("system", BigInteger, nullable=False),
+    Column("param", Integer, nullable=False),
     Column("word", Key, nullable=False),  # the code's beginning, for sorting alone
-    Index("token_patient", "patient", "rid", "param"),
-    Index("token_value", "param", "code", "pair", "rid"),
+    Index("token_patient", "patient", "rid"),
+    Index("token_value", "param", "code", "system"),
 )
 
 identifier = _of_patient(
     "identifier",
-    Column("param", Integer, nullable=False),
-    Column("value", Key, nullable=False),
     Column("system", BigInteger, nullable=False),
     Column("kind", BigInteger, nullable=False),
+    Column("param", Integer, nullable=False),
+    Column("value", Key, nullable=False),
     Index("identifier_patient", "patient", "rid"),
     Index("identifier_value", "value", "param"),
 )
@@ -136,16 +136,16 @@ reference = _of_patient(
     Column("param", Integer, nullable=False),
     Column("target_type", SmallInteger, nullable=False),
     Column("target", Key, nullable=False),
-    Index("reference_patient", "patient", "rid", "param"),
+    Index("reference_patient", "patient", "rid"),
     Index("reference_target", "target", "target_type", "param"),
 )
 
 date = _of_patient(
     "date",
-    Column("param", Integer, nullable=False),
     Column("low", BigInteger),
     Column("high", BigInteger),
-    Index("date_patient", "patient", "rid", "param"),
+    Column("param", Integer, nullable=False),
+    Index("date_patient", "patient", "rid"),
     Index("date_value", "param", "low", "high"),
 )
 
@@ -153,28 +153,26 @@ string = _of_patient(
     "string",
     Column("param", Integer, nullable=False),
     Column("norm", Key, nullable=False),  # no longer than a b-tree takes
-    Column("exact", Key, nullable=False),
+    Column("exact", Key, nullable=False),  # empty where no search asks for it, as of a code's display
     Column("whole", Text),  # the normalised text where `norm` is only its beginning
-    Index("string_patient", "patient", "rid", "param"),
+    Index("string_patient", "patient", "rid"),
     Index("string_value", "param", "norm"),
 )
 
 number = _of_patient(
     "number",
     Column("param", Integer, nullable=False),
-    Column("low", Float, nullable=False),
-    Column("high", Float, nullable=False),
-    Index("number_patient", "patient", "rid", "param"),
-    Index("number_value", "param", "low", "high"),
+    Column("low", Float, nullable=False),  # a number is one point
+    Index("number_patient", "patient", "rid"),
+    Index("number_value", "param", "low"),
 )
 
-# Instance and series UIDs stand apart: as tokens they would be most of the index.
+# Instance and series UIDs stand apart: as tokens they would be most of the index. See `indexing.uid_hash`.
 uid = _of_patient(
     "uid",
-    Column("param", Integer, nullable=False),
     Column("value", BigInteger, nullable=False),
     Index("uid_patient", "patient", "rid"),
-    Index("uid_value", "value", "param"),
+    Index("uid_value", "value"),
 )
 
 match_key = Table(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from app.fhir.registry import TYPES
 from app.storage.engine import Tx
-from app.storage.keys import code_hash, param_number
+from app.storage.indexing import UID_PARAMS, uid_hash
 
 # A study given up as wrong does not keep its instances from being sent again under the right one.
 GIVEN_UP = ("cancelled", "entered-in-error")
@@ -15,11 +15,11 @@ GIVEN_UP = ("cancelled", "entered-in-error")
 
 def studies_holding(tx: Tx, uids: Sequence[str], level: str = "instance") -> set[str]:
     """Ids of the studies in force that hold any of these instances, or `series`."""
-    condition, bound = tx.in_list("u.value", [code_hash(uid) for uid in uids])
+    which = UID_PARAMS["ImagingStudy"].index(level)
+    condition, bound = tx.in_list("u.value", [uid_hash(which, uid) for uid in uids])
     rows = tx.rows(
         "SELECT DISTINCT r.id FROM uid u JOIN resource r ON r.patient = u.patient AND r.rid = u.rid"
-        f" WHERE u.param = ? AND {condition} AND r.type = ? AND NOT r.deleted AND r.status NOT IN (?, ?)",
-        param_number(f"ImagingStudy.{level}"),
+        f" WHERE {condition} AND r.type = ? AND NOT r.deleted AND r.status NOT IN (?, ?)",
         bound,
         TYPES["ImagingStudy"].code,
         *GIVEN_UP,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,15 +21,19 @@ from app.interactions import Asked, Services
 from app.interactions.exporting import EXPORTED
 from app.transfer.exporting import export
 from app.transfer.importing import files, imported
+from app.transfer.spreading import WORTH_IT
 
 OPERATOR = Subject("registry-operator", "steward", None, purpose="HOPERAT", scopes=("system/*.cruds",))
 
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--processes", type=click.IntRange(1, 64), help="that load at once; as many as cores if not given, one on SQLite"
+)
 @click.option("--json", "as_json", is_flag=True, help="the report as JSON")
 @with_appcontext
-def import_(paths: tuple[Path, ...], as_json: bool) -> None:
+def import_(paths: tuple[Path, ...], processes: int | None, as_json: bool) -> None:
     """Store the resources of NDJSON files, or of all *.ndjson in folders. Ids are kept; a second run changes nothing.
 
     Lines that cannot be stored are reported with file and line, and stop no other. An import that broke off goes on
@@ -36,8 +41,13 @@ def import_(paths: tuple[Path, ...], as_json: bool) -> None:
     """
     services: Services = current_app.extensions["services"]
     found = files(paths)
-    with _bytes(sum(path.stat().st_size for path in found), shown=not as_json) as told:
-        report = imported(services, Asked(OPERATOR, request_id="import"), found, told)
+    size = sum(path.stat().st_size for path in found)
+    if processes is None:
+        worth_it = size >= WORTH_IT and services.store.dialect == "postgresql"
+        processes = os.cpu_count() or 1 if worth_it else 1
+    anew = current_app.extensions["anew"]
+    with _bytes(size, shown=not as_json) as told:
+        report = imported(services, Asked(OPERATOR, request_id="import"), found, told, processes=processes, anew=anew)
     counts = {name: getattr(report, name) for name in ("created", "updated", "unchanged", "skipped")}
     stored = report.created + report.updated + report.unchanged
     rate = round(stored / report.seconds) if report.seconds else 0

@@ -6,20 +6,20 @@ resource. A line that refers to one further on is tried again at the end.
 
 from __future__ import annotations
 
-import base64
 import json
-from array import array
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from app.fhir.outcome import Fault, Issue
-from app.fhir.resource import parse
+from app.config import Settings
+from app.fhir.outcome import Issue
 from app.interactions import Asked, Services
-from app.interactions.loading import BATCH, RANK, Report, load
+from app.interactions.loading import BATCH, RANK, Report
 from app.storage import transfers
+from app.transfer.spreading import Crew, crew
 
 _READ = 1 << 20  # bytes of each end of a file that are a part of what it is known by
 
@@ -52,7 +52,6 @@ class Imported:
         self.created += report.created
         self.updated += report.updated
         self.unchanged += report.unchanged
-        self.seconds += report.seconds
 
 
 Told = Callable[[int], None]
@@ -68,77 +67,78 @@ def files(paths: Iterable[Path]) -> list[Path]:
 
 
 def imported(
-    services: Services, asked: Asked, paths: list[Path], told: Told = lambda _bytes: None, batch: int = BATCH
+    services: Services,
+    asked: Asked,
+    paths: list[Path],
+    told: Told = lambda _bytes: None,
+    batch: int = BATCH,
+    processes: int = 1,
+    anew: Callable[[Settings], Services] | None = None,
 ) -> Imported:
-    """Store every line of the files; `told` hears of bytes that were read."""
+    """Store every line of the files; `told` hears of bytes that were read. `processes` load at once, each with services
+    that `anew` makes (see `spreading`)."""
     report = Imported()
-    for path in paths:
-        _file(services, asked, path, report, told, batch)
-    while report.refused and _again(services, asked, report):
-        pass
+    with crew(services, asked, batch, processes, anew) as loaders:
+        began = time.monotonic()
+        for path in paths:
+            _file(services, loaders, path, report, told)
+        while report.refused and _again(loaders, report):
+            pass
+        report.seconds = time.monotonic() - began
     for path in paths:
         services.store.retry(lambda tx, file=_name(path): transfers.clear_mark(tx, file))  # type: ignore[misc]
     report.refused.sort(key=lambda one: (str(one.file), one.line))
     return report
 
 
-def _file(services: Services, asked: Asked, path: Path, report: Imported, told: Told, batch: int) -> None:
+def _file(services: Services, loaders: Crew, path: Path, report: Imported, told: Told) -> None:
     name = _name(path)
     said = services.store.retry(lambda tx: transfers.mark(tx, name))
-    done, before = json.loads(said) if said else (0, [])
+    done, wrong = json.loads(said) if said else (0, [])
     report.skipped += done
-    report.refused += [Refused(path, line, ()) for line in before]
-    lines = array("Q")
-
-    def mark(so_far: Report) -> None:
-        wrong = [*before, *(lines[number] for number, _ in so_far.refused)]
-        place = json.dumps([done + so_far.done, wrong])
-        services.store.retry(lambda tx: transfers.set_mark(tx, name, place))
-
-    found = load(services, asked, _resources(path, lines, done, told), batch=batch, told=mark)
-    report.add(found)
-    report.refused += [Refused(path, lines[number], issues) for number, issues in found.refused]
+    report.refused += [Refused(path, line, ()) for line in wrong]
+    for numbers, found in _loaded(loaders, _lines(path, done, told)):
+        report.add(found)
+        report.refused += [Refused(path, numbers[number], issues) for number, issues in found.refused]
+        wrong += [numbers[number] for number, _ in found.refused]
+        done += found.done
+        place = json.dumps([done, wrong])
+        services.store.retry(lambda tx, place=place: transfers.set_mark(tx, name, place))  # type: ignore[misc]
 
 
-def _again(services: Services, asked: Asked, report: Imported) -> bool:
+def _again(loaders: Crew, report: Imported) -> bool:
     """Try the refused lines once more, for what they refer to may be there by now; whether that did any good."""
     before, report.refused = report.refused, []
     for path in dict.fromkeys(one.file for one in before):
-        numbers = sorted(one.line for one in before if one.file == path)
-        found = load(services, asked, _picked(path, set(numbers)))
-        report.add(found)
-        report.refused += [Refused(path, numbers[number], issues) for number, issues in found.refused]
+        wanted = {one.line for one in before if one.file == path}
+        picked = (one for one in _lines(path, 0, lambda _bytes: None) if one[0] in wanted)
+        for numbers, found in _loaded(loaders, picked):
+            report.add(found)
+            report.refused += [Refused(path, numbers[number], issues) for number, issues in found.refused]
     return len(report.refused) < len(before)
 
 
-def _resources(path: Path, lines: array[int], skip: int, told: Told) -> Iterator[dict[str, Any] | bytes]:
-    """The lines as resources, noting the number of each; one that cannot be read is left to be refused."""
+def _loaded(loaders: Crew, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[list[int], Report]]:
+    """Window after window, the next being read while one is loaded: the numbers of its lines, and what came of it."""
+    window = list(islice(lines, loaders.window))
+    while window:
+        pending = loaders.begin([line for _, line in window])
+        numbers = [number for number, _ in window]
+        window = list(islice(lines, loaders.window))
+        yield numbers, pending()
+
+
+def _lines(path: Path, skip: int, told: Told) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, with their numbers, but for the first `skip`."""
     passed = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             told(len(line))
             if not line.strip():
                 continue
-            if passed < skip:
-                passed += 1
-                continue
-            lines.append(number)
-            yield _read(line)
-
-
-def _picked(path: Path, numbers: set[int]) -> Iterator[dict[str, Any] | bytes]:
-    with path.open("rb") as file:
-        yield from (_read(line) for number, line in enumerate(file, 1) if number in numbers)
-
-
-def _read(line: bytes) -> dict[str, Any] | bytes:
-    try:
-        resource = parse(line)
-    except Fault:
-        return line
-    if "id" not in resource:
-        resource["id"] = base64.b32encode(blake2b(line.strip(), digest_size=16).digest()).decode().rstrip("=").lower()
-    return resource
+            passed += 1
+            if passed > skip:
+                yield number, line
 
 
 def _name(path: Path) -> str:

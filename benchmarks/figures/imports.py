@@ -1,34 +1,32 @@
-"""The import into an empty database by as many processes as there are cores: checked, permitted, indexed, recorded."""
+"""The import into an empty database as the command does it, by as many processes as there are cores: read from a file,
+checked, permitted, indexed, recorded."""
 
 from __future__ import annotations
 
 import os
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
+import orjson
+
+from app import services_of
 from app.access.subject import Subject
 from app.interactions import Asked
-from app.interactions.loading import load
+from app.transfer.importing import imported as imported_files
 from benchmarks.harness.site import services_on
 from benchmarks.harness.table import Bench, Row, at_least, measured
 from benchmarks.harness.world import REGION, World
 
-A_SECOND = 3_000  # resources prepared for each second of the time given
+A_SECOND = 5_000  # resources prepared for each second of the time given
 STEWARD = Subject("bench-steward", "steward", f"ods:{REGION}", scopes=("system/*.cruds",))
 
 
-def bring_in(url: str, folder: Path, world: World, people: range | None) -> tuple[int, float]:
-    """Import the directory, or some people; how many resources, and the seconds from the first to the last."""
-    given = list(world.directory() if people is None else world.people(people.start, people.stop))
+def bring_in(url: str, folder: Path, file: Path, processes: int) -> tuple[int, float]:
+    """Import a file; how many resources, and the seconds from its first line to its last."""
     with services_on(url, folder) as services:
-        began = time.perf_counter()
-        report = load(services, Asked(STEWARD), given)
-        seconds = time.perf_counter() - began
-    if report.refused or report.created != len(given):
+        report = imported_files(services, Asked(STEWARD), [file], processes=processes, anew=services_of)
+    if report.refused or report.updated or report.unchanged:
         raise AssertionError(f"not everything was new and right: {report.refused[:1]}")
-    return len(given), seconds
+    return report.created, report.seconds
 
 
 @measured("import", "resources a second, by all cores", at_least(5000))
@@ -36,14 +34,12 @@ def imported(bench: Bench) -> Row:
     url = bench.empty_database()
     processes = 1 if url.startswith("sqlite") else max(2, os.cpu_count() or 1)
     world = World(max(processes, int(bench.seconds * A_SECOND) // 7))
-    bring_in(url, bench.folder, world, None)
-    each = world.patients // processes
-    parts = [range(number * each, (number + 1) * each) for number in range(processes)]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        found = [
-            future.result() for future in [pool.submit(bring_in, url, bench.folder, world, part) for part in parts]
-        ]
-    number, seconds = sum(one[0] for one in found), max(one[1] for one in found)
+    directory, people = bench.folder / "directory.ndjson", bench.folder / "people.ndjson"
+    directory.write_bytes(b"\n".join(map(orjson.dumps, world.directory())))
+    with people.open("wb") as file:
+        file.writelines(orjson.dumps(one) + b"\n" for one in world.people(0, world.patients))
+    bring_in(url, bench.folder, directory, 1)
+    number, seconds = bring_in(url, bench.folder, people, processes)
     return Row(
         "import",
         "resources a second, by all cores",

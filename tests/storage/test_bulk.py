@@ -39,13 +39,13 @@ ROWS = {
     name: f"SELECT r.type, r.id, p.id, {columns} FROM {name} x JOIN resource r ON r.rid = x.rid"
     " LEFT JOIN person p ON p.patient = x.patient"
     for name, columns in {
-        "token": "x.param, x.code, x.pair, x.system",
+        "token": "x.param, x.code, x.system, x.word",
         "identifier": "x.param, x.value, x.system, x.kind",
         "reference": "x.param, x.target_type, x.target",
         "date": "x.param, x.low, x.high",
         "string": "x.param, x.norm, x.exact",
-        "number": "x.param, x.low, x.high",
-        "uid": "x.param, x.value",
+        "number": "x.param, x.low",
+        "uid": "x.value",
     }.items()
 }
 
@@ -92,7 +92,7 @@ def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _timeless(value: Any) -> Any:
-    if isinstance(value, bytes | memoryview) and bytes(value).startswith(b"{"):
+    if isinstance(value, bytes | memoryview) and bytes(value).startswith(b'{"'):
         resource = orjson.loads(bytes(value))
         resource["meta"].pop("lastUpdated")
         return orjson.dumps(resource)
