@@ -380,13 +380,12 @@ class Enforcement:
         kept = permissions.kept(subject, type_name)
         if kept is not None and kept.whose != permissions.ANY:
             requester = self.requester(tx, subject)
-            ownership.check(
-                tx, kept, requester.tree, resource, current, grant.writer, self._cares(tx, subject, requester)
-            )
+            ownership.check(tx, kept, requester.tree, resource, current, grant.writer, self.cares(tx, subject))
         return grant
 
-    def _cares(self, tx: Tx, subject: Subject, requester: Requester) -> Callable[[str], bool]:
-        """Whether the requester's organisation has a part in the care of a patient, or made one of their studies."""
+    def cares(self, tx: Tx, subject: Subject) -> Callable[[str], bool]:
+        """Whether the subject's organisation has a part in the care of a patient (an id), or made one of their studies."""
+        requester = self.requester(tx, subject)
 
         def cares(id: str) -> bool:
             known = information.of_names(

@@ -74,6 +74,13 @@ OPERATIONS: dict[str, Operation] = {
             ("Task",),
         ),
         Operation(
+            "convene-mdt",
+            ("type",),
+            OURS + "convene-mdt",
+            "Open the images of a list of patients to the named reviewers of a meeting, for a time.",
+            ("CareTeam",),
+        ),
+        Operation(
             "disclosures",
             ("instance",),
             OURS + "disclosures",

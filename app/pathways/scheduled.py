@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from app import observability
 from app.fhir.temporal import MINUTE
 from app.interactions import Services
-from app.pathways import break_glass_review
+from app.pathways import break_glass_review, emergency, mdt
 from app.pathways.choice.clocks import KINDS, overdue
 from app.storage import agenda
 from app.storage.agenda import Item
@@ -18,6 +18,8 @@ AGAIN = 15 * MINUTE
 
 DOES: Mapping[str, Callable[[Services, Tx, Item], None]] = {
     break_glass_review.ESCALATE: lambda services, tx, one: break_glass_review.escalate(services, tx, one.ref),
+    emergency.LOOK: lambda services, tx, one: emergency.look(services, tx, one.ref),
+    mdt.CLOSE: lambda services, tx, one: mdt.closed(services, tx, one.ref),
     **dict.fromkeys(KINDS.values(), lambda services, tx, one: overdue(services, tx, one.kind, one.ref)),
 }
 

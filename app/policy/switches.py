@@ -33,6 +33,7 @@ class Choice:
     accepts: Callable[[Any], bool]
     means: str
     read: Callable[[Any], Any] = lambda value: value
+    aside: bool = False  # beside the key that is meant where the file says the choice's id alone
 
 
 def _one_of(*values: object) -> tuple[str, Callable[[Any], bool]]:
@@ -93,6 +94,12 @@ class Switches:
         read=tuple,
     )
     referral_hours: int = _of("P8", _whole(1, 720), "hours from authoredOn for which it is one", 72)
+    mdt_days: int = _of(
+        "P6", _whole(1, 90), "days for which an MDT's reviewers see, where no end is said", 14, aside=True
+    )
+    mdt_most_days: int = _of("P6", _whole(1, 365), "days for which they see at most", 90, aside=True)
+    prefetch_most: int = _of("P3", _whole(1, 500), "studies of a pre-fetch list", 20)
+    prefetch_years: int = _of("P3", _whole(0, 100), "years back that it looks; 0 for all", 0)
     btg_overrides_optout: str = _of(
         "P9", _one_of("never", "vital_interest"), "when break-glass may override a recorded refusal", "never"
     )
@@ -137,7 +144,11 @@ class Switches:
         "P20", _whole(0, 24), "months before the sixteenth birthday at which a review opens", 3
     )
     minor_own_choice_age: int = _of(
-        "P20", _whole(10, 16), "age from which the young choose for themselves, by form, without a parent", 13
+        "P20",
+        _whole(10, 16),
+        "age from which the young choose for themselves, by form, without a parent",
+        13,
+        aside=True,
     )
     patient_channel: str = _of(
         "P21", _one_of("off", "metadata", "endpoints"), "what patients' own apps may see of their studies", "off"
@@ -190,7 +201,9 @@ def _plain(value: Any) -> Any:
 
 CHOICES: dict[str, Choice] = {f.name: f.metadata["choice"] for f in fields(Switches) if "choice" in f.metadata}
 SINGLE: dict[str, str] = {
-    c.id: name for name, c in CHOICES.items() if [other.id for other in CHOICES.values()].count(c.id) == 1
+    c.id: name
+    for name, c in CHOICES.items()
+    if not c.aside and [other.id for other in CHOICES.values() if not other.aside].count(c.id) == 1
 }
 
 

@@ -37,7 +37,7 @@ from app.interactions import (
     validate,
     vread,
 )
-from app.pathways import break_glass, break_glass_review
+from app.pathways import break_glass, break_glass_review, mdt
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
@@ -147,6 +147,10 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         who = asked()
         return reply(break_glass_review.operation(services, who, id, negotiate.resource(request, most)))
 
+    def team_convene() -> Response:
+        who = asked()
+        return reply(mdt.operation(services, who, negotiate.resource(request, most)))
+
     def patient_disclosures(id: str) -> Response:
         return reply(disclosures.disclosures(services, asked(), id, pairs()))
 
@@ -224,6 +228,7 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("GET", "/Patient/<id>/$emergency-access", "$emergency-access", patient_emergency_access),
         ("POST", "/Patient/<id>/$end-break-glass", "$end-break-glass", patient_end_break_glass),
         ("POST", "/Task/<id>/$review-break-glass", "$review-break-glass", task_review_break_glass),
+        ("POST", "/CareTeam/$convene-mdt", "$convene-mdt", team_convene),
         ("GET", "/Patient/<id>/$disclosures", "$disclosures", patient_disclosures),
         ("GET", "/Patient/<id>/$everything", "$everything", patient_everything),
         ("POST", "/Patient/<id>/$everything", "$everything", patient_everything),

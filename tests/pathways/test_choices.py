@@ -284,6 +284,9 @@ def test_who_has_logged_in_needs_no_proof_and_their_choice_acts_at_once(
     )  # fmt: skip
     nobody = requests.submit(services, public, replace(FORM, family="Else", nhs_number=""), proven="Patient/nobody")
     assert not nobody.in_force
+    for wrong in ({"birth_date": "1971-02-03"}, {"family": "Else"}, {"nhs_number": "9990000026"}):
+        again = requests.submit(services, public, replace(FORM, choice="opt-in", **wrong), proven="Patient/p1")
+        assert not again.in_force, wrong
 
 
 def test_a_refusal_that_is_not_confirmed_yet_acts_where_the_region_says_so(

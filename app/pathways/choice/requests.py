@@ -115,7 +115,7 @@ def open_request(
     """A new request in store, with what goes with it. One whose person a log-in has proved is in force at once."""
     publish(services, tx)
     grant = filed.sight(services, tx)
-    sure = held(tx, proven) if proven and not form.on_behalf else None
+    sure = proven_by(services, tx, form, proven) if proven and not form.on_behalf else None
     patient = sure or patient or filed.certain(services, tx, form)
     number = _number()
     made = filed.opened(
@@ -147,6 +147,16 @@ def in_force(services: Services, tx: Tx, asked: Asked, grant: Grant, one: Filed,
     one = filed.changed(services, tx, grant, one, changes, "in-progress", by)
     clocks.decided(tx, one)
     return filed.written(services, tx, grant, one, "confirmation")
+
+
+def proven_by(services: Services, tx: Tx, form: Form, proven: str) -> str | None:
+    """The record of whoever has logged in, if the form is about them: born on the same day, called the same, and with
+    the same number where one is given."""
+    for one in filed.candidates(services, tx, form):
+        same_number = not form.nhs_number or form.nhs_number == one.number
+        if one.patient == proven and one.grade != "possible" and same_number:
+            return proven
+    return None
 
 
 def held(tx: Tx, proven: str) -> str | None:
