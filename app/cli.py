@@ -18,6 +18,7 @@ COMMANDS = {
     "keys": ("app.smart.users", "keys"),
     "ingest": ("app.ingest.cli", "ingest"),
     "harvest": ("app.ingest.cli", "harvest"),
+    "identity": ("app.ingest.identity_cli", "identity"),
     "import": ("app.transfer.cli", "import_"),
     "export": ("app.transfer.cli", "export_"),
     "worker": ("app.notifications.cli", "worker"),

@@ -312,3 +312,10 @@ BY_MODIFIER: dict[str, Reader] = {
     "identifier": identifier_of,
     "not": tokens,
 }
+
+
+def escaped(text: str) -> str:
+    """`text` as a search parameter's value, https://hl7.org/fhir/R4/search.html#escaping."""
+    for sign in "\\,|$":
+        text = text.replace(sign, f"\\{sign}")
+    return text

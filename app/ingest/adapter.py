@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -17,13 +18,15 @@ from app.access.subject import Subject
 from app.fhir import merging
 from app.fhir.outcome import Fault
 from app.fhir.search import parse
+from app.fhir.search_values import escaped
 from app.ingest import identity
-from app.ingest.identity import Identifier, Known
+from app.ingest.identity import Identifier, Known, Person
 from app.ingest.mapping import UID_SYSTEM
 from app.ingest.registry import Conflict, Held, Rejected
 from app.interactions import Asked, Services, create, update
 from app.interactions.carrying import carry
 from app.interactions.writing import found_by
+from app.pathways import identity_review
 from app.storage import reviews, search, uids
 from app.storage.engine import Tx
 from app.storage.resources import Stored
@@ -33,9 +36,10 @@ PAGE = 500
 
 @dataclass
 class InteractionsRegistry:
-    """`archive` is the client of the endpoint's organisation, `region` the steward."""
+    """`archive` is the client of the organisation of `endpoint` (`Endpoint/x`), `region` the steward."""
 
     services: Services
+    endpoint: str
     archive: Subject
     region: Subject
     _found: dict[str, Stored] = field(default_factory=dict)
@@ -43,7 +47,7 @@ class InteractionsRegistry:
     def find_patients(self, identifiers: Sequence[Identifier]) -> list[Known]:
         if not identifiers:
             return []
-        wanted = ",".join(f"{_escaped(one.system)}|{_escaped(one.value)}" for one in identifiers)
+        wanted = ",".join(f"{escaped(one.system)}|{escaped(one.value)}" for one in identifiers)
         return [identity.known(orjson.loads(one.content)) for one in self._all("Patient", [("identifier", wanted)])]
 
     def find_study(self, uid: str) -> tuple[dict[str, Any], int] | None:
@@ -88,6 +92,10 @@ class InteractionsRegistry:
             ),
         )
 
+    def chosen(self, person: Person) -> str | None:
+        with self.services.store.begin(reads=True) as tx:
+            return reviews.chosen(tx, self.endpoint, reviews.stated(_words(person)))
+
     def hold(self, held: Held) -> None:
         row = reviews.HeldStudy(
             held.study_uid,
@@ -95,13 +103,30 @@ class InteractionsRegistry:
             self.archive.organisation or "",
             held.code,
             held.reason,
-            orjson.dumps(asdict(held.person)).decode(),
+            _words(held.person),
             orjson.dumps(held.resource).decode(),
         )
-        self.services.store.retry(lambda tx: reviews.keep(tx, row))
+        self.services.store.retry(lambda tx: identity_review.keep(self.services, tx, row))
+        self._waiting.add(held.study_uid)
+
+    def unknown(self, most: int) -> list[Held]:
+        with self.services.store.begin(reads=True) as tx:
+            rows = reviews.untried(tx, self.endpoint, identity.UNKNOWN, most)
+        return [
+            Held(row.study_uid, row.endpoint, row.code, row.reason, _person(row.person), orjson.loads(row.resource))
+            for row in rows
+        ]
 
     def settle(self, study_uid: str, endpoint: str) -> None:
-        self.services.store.retry(lambda tx: reviews.settle(tx, study_uid, endpoint))
+        if study_uid in self._waiting:
+            self.services.store.retry(lambda tx: identity_review.settle(self.services, tx, study_uid, endpoint))
+            self._waiting.discard(study_uid)
+
+    @cached_property
+    def _waiting(self) -> set[str]:
+        """The studies of this archive that are held, asked once: nobody else holds any."""
+        with self.services.store.begin(reads=True) as tx:
+            return reviews.of_endpoint(tx, self.endpoint)
 
     def _create(self, tx: Tx, asked: Asked, criteria: str, resource: dict[str, Any]) -> None:
         # The region's view, so that two archives with one study never make it twice.
@@ -152,8 +177,12 @@ def study_uid(resource: dict[str, Any]) -> str:
     return next(named).removeprefix("urn:oid:")
 
 
-def _escaped(text: str) -> str:
-    """As a search parameter's value, https://hl7.org/fhir/R4/search.html#escaping."""
-    for sign in "\\,|$":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+def _words(person: Person) -> str:
+    return orjson.dumps(asdict(person)).decode()
+
+
+def _person(words: str) -> Person:
+    said = orjson.loads(words)
+    identifiers = tuple(Identifier(**one) for one in said["identifiers"])
+    key = (said["key"][0], said["key"][1])
+    return Person(key, identifiers, said["born"], said["sex"], tuple(said["name"]), said["disputed"])

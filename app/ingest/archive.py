@@ -12,12 +12,12 @@ from app.ingest.adapter import InteractionsRegistry
 from app.ingest.configured import Configured
 from app.ingest.source import Source, of_organisation
 from app.interactions import Services
+from app.pathways.identity_review import REGION
 from app.policy.organisation import key_of
 from app.storage import resources
 from app.storage.engine import Tx
 
 ARCHIVE_SCOPES = ("system/ImagingStudy.cruds", "system/Patient.rs", "system/Endpoint.rs", "system/Organization.rs")
-REGION = Subject("registry-ingest", "steward", None, scopes=("system/*.cruds",))
 
 
 class Unknown(ValueError):
@@ -48,7 +48,7 @@ def archive(services: Services, endpoint: str, configured: Configured | None = N
     if configured is not None:
         source = configured.over(source)
     client = Subject(f"ingest-{id}", "archive", key, scopes=ARCHIVE_SCOPES)
-    return Archive(source, InteractionsRegistry(services, client, REGION))
+    return Archive(source, InteractionsRegistry(services, f"Endpoint/{id}", client, REGION))
 
 
 def _read(services: Services, tx: Tx, type_name: str, id: str) -> dict[str, Any] | None:

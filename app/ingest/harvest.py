@@ -81,6 +81,7 @@ def run(
             qido = Qido(configured.url, connection)
             today = datetime.fromtimestamp(at / 1_000_000, UTC).date() + timedelta(days=1)
             round_.qido_whole(qido, state, at) if reconcile else round_.qido(qido, state, today)
+        sync.try_again(source, registry, report)
         counted(replace(state, failures=0, problem="", attempted=at, succeeded=store.clock()), 0)
     except Unavailable as error:
         report.fail(configured.name, str(error))

@@ -17,6 +17,7 @@ from app.ingest.source import Source
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 # The names under which images say that a number is an NHS number: OID, URI, and the usual short forms.
 NHS_ISSUERS = frozenset({"2.16.840.1.113883.2.1.4.1", NHS_NUMBER, "NHS", "NHSNUMBER", "NHS NUMBER", "NHSN"})
+UNKNOWN = "unknown-patient"
 SEXES = {"M": "male", "F": "female", "O": "other"}
 
 
@@ -134,7 +135,7 @@ def match(stated: Person, candidates: Iterable[Known]) -> Matched | Unmatched:
     wanted = set(stated.identifiers)
     found = {known.reference: known for known in candidates if wanted & known.identifiers}
     if not found:
-        return Unmatched("unknown-patient", "no patient with these identifiers is known; studies never create patients")
+        return Unmatched(UNKNOWN, "no patient with these identifiers is known; studies never create patients")
     if len(found) > 1:
         return Unmatched("several-patients", "the identifiers lead to more than one patient; exactly one was expected")
     known = next(iter(found.values()))

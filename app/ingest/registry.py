@@ -35,6 +35,9 @@ class Registry(Protocol):
     def find_patients(self, identifiers: Sequence[Identifier]) -> list[Known]:
         """Patients with any of these identifiers."""
 
+    def chosen(self, person: Person) -> str | None:
+        """The patient (`Patient/x`) whom a person at the desk found these very words of this archive to mean."""
+
     def find_study(self, uid: str) -> tuple[dict[str, Any], int] | None:
         """The study with this UID and its version."""
 
@@ -49,6 +52,9 @@ class Registry(Protocol):
 
     def hold(self, held: Held) -> None:
         """Keep a study for review, in place of an earlier one from the same endpoint."""
+
+    def unknown(self, most: int) -> list[Held]:
+        """Studies of this archive that wait for their patient to become known, those not tried for the longest."""
 
     def settle(self, study_uid: str, endpoint: str) -> None:
         """The study could be written: nothing of it waits any more."""

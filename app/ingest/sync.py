@@ -19,8 +19,10 @@ from app.ingest.mapping import Assembled, Instance
 from app.ingest.registry import Conflict, Held, Registry, Rejected
 from app.ingest.report import Report
 from app.ingest.source import Source
+from app.pathways.identity_review import COLLISION
 
 ATTEMPTS = 5
+TRIED = 50  # held studies that are tried again in a round
 
 
 class Batch:
@@ -111,6 +113,8 @@ def apply(study: Assembled, source: Source, registry: Registry, report: Report, 
         _apply(study, source, registry, report, whole)
     except merging.Collision as error:
         report.alarm(study.uid, str(error))
+        if not report.dry_run:
+            registry.hold(Held(study.uid, source.endpoint, COLLISION, str(error), study.person, study.resource))
     except Rejected as error:
         report.fail(study.uid, str(error))
     except Fault as error:
@@ -119,6 +123,8 @@ def apply(study: Assembled, source: Source, registry: Registry, report: Report, 
 
 def _apply(study: Assembled, source: Source, registry: Registry, report: Report, whole: bool) -> None:
     verdict = identity.match(study.person, registry.find_patients(study.person.identifiers))
+    if isinstance(verdict, identity.Unmatched) and (patient := registry.chosen(study.person)):
+        verdict = identity.Matched(identity.Known(patient))
     if isinstance(verdict, identity.Unmatched):
         _hold(study, source, registry, report, verdict.code, verdict.reason)
         return
@@ -153,6 +159,17 @@ def _hold(study: Assembled, source: Source, registry: Registry, report: Report, 
     report.hold(study.uid, code, reason)
     if not report.dry_run:
         registry.hold(Held(study.uid, source.endpoint, code, reason, study.person, study.resource))
+
+
+def try_again(source: Source, registry: Registry, report: Report, most: int = TRIED) -> None:
+    """Studies that waited for their patient to become known are taken in where that has happened. The rest wait on."""
+    for held in registry.unknown(most):
+        tried = Report(source.endpoint)
+        apply(Assembled(held.study_uid, held.person, held.resource), source, registry, tried)
+        report.created += tried.created
+        report.updated += tried.updated
+        report.alarms += tried.alarms
+        report.failed += tried.failed
 
 
 def withdraw(uid: str, source: Source, registry: Registry, report: Report) -> None:

@@ -150,9 +150,27 @@ def alike(tx: Tx, held: HeldStudy) -> list[HeldStudy]:
     return [HeldStudy(*row) for row in rows]
 
 
+def untried(tx: Tx, endpoint: str, code: str, limit: int) -> list[HeldStudy]:
+    """Those of one archive that wait for this reason and were not looked at for the longest."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM held_study WHERE endpoint = ? AND code = ? AND state = ?"
+        " ORDER BY last_at, study_uid LIMIT ?",
+        endpoint,
+        code,
+        WAITING,
+        limit,
+    )
+    return [HeldStudy(*row) for row in rows]
+
+
 def numbers(tx: Tx) -> dict[str, int]:
     """How many studies wait, by endpoint."""
     return dict(tx.rows("SELECT endpoint, count(*) FROM held_study WHERE state = ? GROUP BY endpoint", WAITING))
+
+
+def of_endpoint(tx: Tx, endpoint: str) -> set[str]:
+    """The UIDs of all studies of one archive that are held, set aside or not."""
+    return {uid for (uid,) in tx.rows("SELECT study_uid FROM held_study WHERE endpoint = ?", endpoint)}
 
 
 def set_aside(tx: Tx, held: HeldStudy) -> None:

@@ -17,6 +17,7 @@ WITHOUT_GRANT = {
     "reviews.find": "a held study is no resource yet: it is found by its own UID and archive by the feed that brought it",
     "reviews.by_id": "as waiting: the organisations of whoever settles it are part of the question",
     "reviews.alike": "as find: the words are those of a held study that was found before, of the same archive",
+    "reviews.untried": "as find: an archive's own held studies, for the feed that brought them to try again",
     "reviews.waiting": "held studies are listed for the organisations of whoever settles them, who names them",
 }
 

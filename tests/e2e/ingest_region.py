@@ -27,7 +27,9 @@ def opened(url: str, wanted: Iterable[dict[str, Any]] | None = None) -> Services
     tables.metadata.create_all(store.engine)
     services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex, validator())
     if wanted is None:
-        wanted = [one for one in region(store.clock()) if one["resourceType"] != "ImagingStudy"]
+        wanted = [
+            one for one in region(store.clock()) if one["resourceType"] not in ("ImagingStudy", "DiagnosticReport")
+        ]
     put(services, *wanted)
     return services
 

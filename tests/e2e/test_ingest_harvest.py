@@ -19,7 +19,7 @@ from app.ingest.report import Report
 from app.interactions import Services
 from app.storage import sources
 from tests.e2e.ingest_orthanc import DICOMWEB, INSTALL, ORTHANC, Running, running
-from tests.e2e.ingest_region import in_sqlite, opened, studies
+from tests.e2e.ingest_region import in_sqlite, opened, put, studies
 
 FILES = Path(pydicom.data.__file__).parent
 DICOMDIRTESTS = FILES / "test_files" / "dicomdirtests"
@@ -46,7 +46,7 @@ def is_image(path: Path) -> bool:
 
 def people() -> list[dict[str, Any]]:
     """The demo region without studies, where Cedarholme knows the patients of all files."""
-    wanted = [one for one in region(AT) if one["resourceType"] != "ImagingStudy"]
+    wanted = [one for one in region(AT) if one["resourceType"] not in ("ImagingStudy", "DiagnosticReport")]
     (elder,) = [one for one in wanted if one["id"] == "elder"]
     for number in MORE_NUMBERS:
         elder["identifier"].append({"system": SYSTEM, "value": number})
@@ -102,6 +102,17 @@ def test_the_change_feed_gives_what_the_files_give_and_nothing_the_second_time(
     assert state(services, "feed").lag == 0
     again = harvested(services, feed(archive))
     assert (again.files, len(again.updated)) == (0, 0)
+
+
+def test_a_study_whose_patient_becomes_known_is_taken_in_by_the_next_round(
+    archive: Running, services: Services
+) -> None:
+    everyone = {one["id"]: one for one in people()}
+    stranger = everyone["elder"] | {"identifier": [{"system": SYSTEM, "value": "nobody"}]}
+    put(services, stranger)
+    assert [one["code"] for one in harvested(services, feed(archive)).held] == ["unknown-patient"] * 2
+    put(services, everyone["elder"])
+    assert len(harvested(services, feed(archive)).created) == 2
 
 
 def test_the_feed_goes_on_from_where_it_was(archive: Running, services: Services) -> None:

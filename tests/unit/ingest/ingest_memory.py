@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.ingest.identity import Identifier, Known
+from app.ingest.identity import Identifier, Known, Person
 from app.ingest.registry import Conflict, Held
 
 
@@ -16,11 +16,15 @@ class Memory:
     patients: list[Known] = field(default_factory=list)
     studies: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
     held: dict[tuple[str, str], Held] = field(default_factory=dict)
+    choices: dict[Person, str] = field(default_factory=dict)
     writes: int = 0
 
     def find_patients(self, identifiers: Sequence[Identifier]) -> list[Known]:
         wanted = set(identifiers)
         return [known for known in self.patients if wanted & known.identifiers]
+
+    def chosen(self, person: Person) -> str | None:
+        return self.choices.get(person)
 
     def find_study(self, uid: str) -> tuple[dict[str, Any], int] | None:
         return copy.deepcopy(self.studies.get(uid))
@@ -49,6 +53,9 @@ class Memory:
 
     def hold(self, held: Held) -> None:
         self.held[(held.study_uid, held.endpoint)] = held
+
+    def unknown(self, most: int) -> list[Held]:
+        return [one for one in self.held.values() if one.code == "unknown-patient"][:most]
 
     def settle(self, study_uid: str, endpoint: str) -> None:
         self.held.pop((study_uid, endpoint), None)

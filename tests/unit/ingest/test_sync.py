@@ -82,6 +82,15 @@ def test_a_study_of_an_unknown_patient_waits_and_is_written_once_the_patient_is_
     assert registry.held == {}
 
 
+def test_what_waited_for_its_patient_is_taken_in_by_itself_and_the_rest_waits_on(source: Source, image: Image) -> None:
+    registry, report = Memory(), Report()
+    run(registry, source, [image(), image(PatientID="M2", StudyInstanceUID="1.2.4", SOPInstanceUID="1.2.4.1")])
+    registry.patients.append(patient(source, "M1"))
+    sync.try_again(source, registry, report)
+    assert (report.created, report.held) == (["1.2.3"], [])
+    assert [uid for uid, _endpoint in registry.held] == ["1.2.4"]
+
+
 def test_a_study_held_for_a_mismatch_keeps_what_a_person_needs_to_decide(source: Source, image: Image) -> None:
     registry = Memory([Known("Patient/1", patient(source, "M1").identifiers, "1970-01-01", "male")])
     run(registry, source, [image(PatientBirthDate="19700102", PatientName="Demo^Hazel")])
