@@ -39,21 +39,24 @@ def list_(as_json: bool) -> None:
 @identity.command("resolve")
 @click.argument("id")
 @click.option("--patient", required=True, help="id of the Patient whose study it is")
+@click.option("--json", "as_json", is_flag=True, help="the study UIDs as JSON")
 @with_appcontext
-def resolve(id: str, patient: str) -> None:
+def resolve(id: str, patient: str, as_json: bool) -> None:
     """Attach the study of the hold ID to a patient, and others of the archive that wait with the same words."""
     found = _asked(lambda services: identity_review.resolve(services, Asked(REGION), id, patient))
-    click.echo(f"{len(found)} {'study was' if len(found) == 1 else 'studies were'} attached")
+    said = f"{len(found)} {'study was' if len(found) == 1 else 'studies were'} attached"
+    click.echo(json.dumps({"attached": found}) if as_json else said)
 
 
 @identity.command("dismiss")
 @click.argument("id")
 @click.option("--reason", required=True, help="why it is attached to nobody")
+@click.option("--json", "as_json", is_flag=True, help="the answer as JSON")
 @with_appcontext
-def dismiss(id: str, reason: str) -> None:
+def dismiss(id: str, reason: str, as_json: bool) -> None:
     """Attach the study of the hold ID to nobody, until its archive says something else of its patient."""
     _asked(lambda services: identity_review.dismiss(services, Asked(REGION), id, reason))
-    click.echo("the study waits no longer")
+    click.echo(json.dumps({"dismissed": id}) if as_json else "the study waits no longer")
 
 
 def _asked(work: Callable[[Services], T]) -> T:
