@@ -33,8 +33,9 @@ from app.smart.session import Cookies
 from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
-from app.web import documents, landing, sample, subscriptions, viewer
+from app.web import documents, landing, sample, viewer
 from app.web.choices import pages as choices
+from app.web.desk import pages as desk
 
 __version__ = "0.1.0"
 
@@ -86,7 +87,8 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(documents.blueprint())
     app.register_blueprint(viewer.blueprint(services))
     app.register_blueprint(choices.blueprint(services, lambda: session.visitor(store)))
-    app.register_blueprint(subscriptions.blueprint(services, lambda: session.visitor(store)))
+    for part in desk.blueprints(services, lambda: session.visitor(store)):
+        app.register_blueprint(part)
     if settings.demo_region:
         app.register_blueprint(launcher.blueprint(flow))
         app.register_blueprint(demo.blueprint(flow, {one.username: one.password for one in story.SHOWN_LOGINS}))
