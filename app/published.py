@@ -30,9 +30,7 @@ def profiles() -> Profiles:
 @cache
 def validator(options: Options = Options()) -> Validator:
     """What every write is held against, with a region's choices. One for all that share them."""
-    made = Validator(profiles(), options)
-    made.warm(made.profiles.everywhere)
-    return made
+    return Validator(profiles(), options)
 
 
 def value_sets() -> Mapping[str, frozenset[tuple[str, str]]]:

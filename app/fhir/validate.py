@@ -36,11 +36,6 @@ class Validator:
         self._schemas: dict[str, Any] = {}
         self._base: dict[str, Any] = {}
 
-    def warm(self, types: Iterable[str]) -> None:
-        """Compile the schemas of the types now rather than when each is first written."""
-        for name in types:
-            self.schema(name)
-
     def validate(self, resource: dict[str, Any], profiles: Iterable[str] = ()) -> list[Issue]:
         """Every issue, errors and warnings, each with its FHIRPath expression.
 
@@ -126,7 +121,8 @@ class Validator:
         return True
 
     def schema(self, name: str) -> Any:
-        """The compiled schema of a resource type, with the profile that all its resources meet."""
+        """The compiled schema of a resource type, with the profile that all its resources meet. Made when one is first
+        written: that takes 25 ms and 3 MB, and most processes never write most types."""
         if name not in self._schemas:
             kind = resource_type(name)
             assert kind is not None

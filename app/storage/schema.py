@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 
 from app.storage import (  # noqa: F401  (the modules that define the tables)
     agenda,
@@ -30,7 +30,12 @@ from app.storage.engine import Store
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def _config(store: Store) -> Config:
+_SAYS = re.compile(r'^(revision|down_revision) = (?:"(\w+)"|None)$', re.MULTILINE)
+
+
+def _config(store: Store) -> Any:
+    from alembic.config import Config  # fifteen megabytes, and a web server never migrates
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["engine"] = store.engine
@@ -39,17 +44,22 @@ def _config(store: Store) -> Config:
 
 def upgrade(store: Store, revision: str = "head") -> None:
     """Apply every migration that the database has not seen."""
+    from alembic import command
+
     command.upgrade(_config(store), revision)
 
 
 def current(store: Store) -> str | None:
     """The revision that the database is at; None for an empty one."""
     with store.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+@cache
 def newest() -> str | None:
-    """The newest revision that this release knows."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(config).get_current_head()
+    """The newest revision that this release knows: the one that no other follows."""
+    said = [dict(_SAYS.findall(path.read_text())) for path in (MIGRATIONS / "versions").glob("*.py")]
+    followed = {one["down_revision"] for one in said}
+    return next((one["revision"] for one in said if one["revision"] not in followed), None)

@@ -29,10 +29,6 @@ def studies_holding(tx: Tx, uids: Sequence[str], level: str = "instance") -> set
 
 def elsewhere(tx: Tx, level: str, uid: str, rid: int) -> bool:
     """Whether another study than `rid` holds this `series` or `instance`."""
-    row = tx.one(
-        "SELECT 1 FROM uid u WHERE u.value = ? AND u.param = ? AND u.rid <> ? LIMIT 1",
-        code_hash(uid),
-        param_number(f"ImagingStudy.{level}"),
-        rid,
-    )
+    which = UID_PARAMS["ImagingStudy"].index(level)
+    row = tx.one("SELECT 1 FROM uid u WHERE u.value = ? AND u.rid <> ? LIMIT 1", uid_hash(which, uid), rid)
     return row is not None
