@@ -12,7 +12,7 @@ from app import pages as chrome
 from app.access.enforcement import Enforcement
 from app.access.subject import Subject
 from app.archives import blueprint as archives
-from app.archives import configured, gates, proxy
+from app.archives import configured, gates, proxy, reports
 from app.config import Settings
 from app.demo import story
 from app.fhir.constraints import Options
@@ -81,7 +81,9 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(known.blueprint(services))
     app.register_blueprint(archives.blueprint(services, verify))
     app.register_blueprint(gates.blueprint(services, verify, Proofs(store).subject))
-    app.register_blueprint(proxy.blueprint(services, verify, configured.load(settings.archives_file)))
+    held = configured.load(settings.archives_file)
+    app.register_blueprint(proxy.blueprint(services, verify, held))
+    app.register_blueprint(reports.blueprint(services, verify, held))
     app.register_blueprint(health.blueprint(services))
     app.register_blueprint(landing.blueprint(services))
     app.register_blueprint(documents.blueprint())

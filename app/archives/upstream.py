@@ -81,10 +81,12 @@ def replaced(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]
 
 
 class Upstream:
-    """Connections to one archive, kept and used again; for any number of threads."""
+    """Connections to one archive, kept and used again; for any number of threads. `shown`: media types that come
+    through instead of those of images."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, shown: tuple[str, ...] | None = None) -> None:
         self.archive = archive
+        self.shown = shown
         options = {"ca_certs": archive.ca_file or certifi.where()} if archive.address.startswith("https:") else {}
         self._pool = urllib3.connection_from_url(
             archive.address,
@@ -123,7 +125,7 @@ class Upstream:
         if answer.status not in (200, 204, 206, 304):
             raise Failed(502, "the archive failed to answer")
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if answer.status in (200, 206) and not showable(kind):
+        if answer.status in (200, 206) and not self._comes_through(kind):
             raise Failed(502, "the archive answered with something that is no image")
         kept = {name: answer.headers[name] for name in DOWN if name in answer.headers}
         base = self.archive.address
@@ -132,6 +134,9 @@ class Upstream:
             replace = (base.encode(), own.encode())
             kept.pop("Content-Length", None)
         return Streamed(answer.status, kept, answer, replace)
+
+    def _comes_through(self, kind: str) -> bool:
+        return showable(kind) if self.shown is None else kind in self.shown
 
 
 def showable(kind: str) -> bool:

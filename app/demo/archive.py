@@ -27,6 +27,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from app.demo.organisations import TRUSTS
 from app.demo.people import BY_ID
 from app.demo.rendering import FORMATS, NoPicture, frame, picture
+from app.demo.reports import document
 from app.demo.studies import FILES, STUDIES, Study, given_to
 
 USER = "registry"
@@ -166,6 +167,11 @@ def archive(password: str) -> Flask:
         if kind not in FORMATS:
             abort(406)
         return Response(picture(one.path, one.dataset, number, kind, request.args.to_dict()), content_type=kind)
+
+    @app.get("/<endpoint>/reports/<id>")
+    def report(endpoint: str, id: str) -> Response:
+        found = document(id, trusts.get(endpoint))
+        return Response(found[1], content_type=found[0]) if found else abort(404)
 
     @app.errorhandler(NoPicture)
     def no_picture(_error: NoPicture) -> tuple[str, int]:

@@ -61,11 +61,15 @@ def _missing(services: Services, steward: Subject, part: list[Resource], tx: Tx)
 
 
 def _moved(services: Services, tx: Tx, resource: Resource) -> bool:
-    """Whether this is an Endpoint behind the server's own proxy, which was elsewhere when it was loaded."""
-    if resource["resourceType"] != "Endpoint":
+    """Whether this names an address behind the server's own proxy, which was elsewhere when it was loaded."""
+    type_name, address = resource["resourceType"], _address(resource)
+    if not address:
         return False
-    grant = services.enforcement.for_deciding(tx, "DEMO", "Endpoint")
-    held = resources.get(tx, grant, "Endpoint", resource["id"])
-    path = urlsplit(resource["address"]).path
-    address = "" if held is None or held.deleted else str(orjson.loads(held.content).get("address", ""))
-    return address != resource["address"] and urlsplit(address).path == path
+    held = resources.get(tx, services.enforcement.for_deciding(tx, "DEMO", type_name), type_name, resource["id"])
+    before = "" if held is None or held.deleted else _address(orjson.loads(held.content))
+    return before != address and urlsplit(before).path == urlsplit(address).path
+
+
+def _address(resource: Resource) -> str:
+    """Of an Endpoint, or of a report's document."""
+    return str(resource.get("address") or next((one.get("url") for one in resource.get("presentedForm", ())), ""))

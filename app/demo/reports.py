@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 
 from app.demo.naming import Resource, coding, concept, reference
+from app.demo.organisations import Trust
 from app.demo.people import BY_ID
 from app.demo.studies import STUDIES
 
@@ -16,20 +17,16 @@ LOINC = "http://loinc.org"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`study` is the id of a demo study; `name` the last part of the document's address."""
+    """`study` is the id of a demo study."""
 
     study: str
-    name: str
+    content_type: str
     title: str
     status: str
     issued: str
     by: str
     findings: str
     conclusion: str
-
-    @property
-    def content_type(self) -> str:
-        return PDF if self.name.endswith(".pdf") else TEXT
 
     @property
     def id(self) -> str:
@@ -39,7 +36,7 @@ class Report:
 REPORTS = (
     Report(
         "hazel-head",
-        "report.txt",
+        TEXT,
         "CT head report",
         "final",
         "2019-10-19T11:10:00+01:00",
@@ -52,7 +49,7 @@ REPORTS = (
     ),
     Report(
         "hazel-cervical-spine",
-        "report.pdf",
+        PDF,
         "Cervical spine X-ray report",
         "final",
         "2001-01-02T09:30:00+00:00",
@@ -64,7 +61,7 @@ REPORTS = (
     ),
     Report(
         "willow-ct",
-        "report.txt",
+        TEXT,
         "CT report",
         "preliminary",
         "2001-01-01T21:00:00+00:00",
@@ -74,7 +71,7 @@ REPORTS = (
     ),
     Report(
         "rowan-chest",
-        "report.txt",
+        TEXT,
         "Chest report",
         "final",
         "2012-03-05T11:00:00+00:00",
@@ -84,7 +81,7 @@ REPORTS = (
     ),
     Report(
         "elder-chest",
-        "report.txt",
+        TEXT,
         "Chest X-ray report",
         "amended",
         "2008-05-06T10:15:00+01:00",
@@ -94,7 +91,7 @@ REPORTS = (
     ),
     Report(
         "birch-ct",
-        "report.txt",
+        TEXT,
         "CT report",
         "final",
         "2020-09-14T08:40:00+01:00",
@@ -115,10 +112,6 @@ def reports(studies: list[Resource], endpoints: list[Resource]) -> list[Resource
 
 def _resource(one: Report, study: Resource, addresses: dict[str, str]) -> Resource:
     made = _OF[one.study]
-    uid = next(name["value"] for name in study["identifier"] if name["system"] == "urn:dicom:uid").removeprefix(
-        "urn:oid:"
-    )
-    address = addresses[made.trust.endpoint]
     return {
         "resourceType": "DiagnosticReport",
         "id": one.id,
@@ -135,16 +128,16 @@ def _resource(one: Report, study: Resource, addresses: dict[str, str]) -> Resour
         "presentedForm": [
             {
                 "contentType": one.content_type.split(";")[0],
-                "url": f"{address}/studies/{uid}/reports/{one.name}",
+                "url": f"{addresses[made.trust.endpoint]}/reports/{one.id}",
                 "title": one.title,
             }
         ],
     }
 
 
-def document(study: str, name: str) -> tuple[str, bytes] | None:
-    """(content type, bytes) of a document of the demo study with this id; None where there is none."""
-    one = next((one for one in REPORTS if (one.study, one.name) == (study, name)), None)
+def document(id: str, trust: Trust | None) -> tuple[str, bytes] | None:
+    """(content type, bytes) of the document of the report with this id, as that trust holds it; None where it does not."""
+    one = next((one for one in REPORTS if one.id == id and _OF[one.study].trust is trust), None)
     if one is None:
         return None
     patient = BY_ID[_OF[one.study].patient]

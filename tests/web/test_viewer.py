@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import complaints
+from tests.support.browser import axe, complaints
 from tests.support.server import Running
 from tests.web.viewing import enter, open_patient
 
@@ -130,6 +132,136 @@ def test_a_reload_keeps_patient_and_study_and_closing_the_tab_ends_it(viewer: Pa
     fresh.goto("/viewer")
     assert fresh.get_by_role("button", name="Sign in").is_visible()
     fresh.close()
+
+
+def shown(viewer: Page) -> tuple[str, int]:
+    """What the picture is called, and how wide it came; it must have come."""
+    picture = viewer.locator(".screen img")
+    expect(picture).to_be_visible()
+    expect(viewer.locator(".screen")).to_have_attribute("aria-busy", "false")
+    width = picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    return picture.get_attribute("alt") or "", width
+
+
+def test_the_pictures_come_from_the_archive_through_the_gate_and_say_that_they_are_not_for_diagnosis(
+    viewer: Page,
+) -> None:
+    open_patient(viewer, "Hazel Demo")
+    assert shown(viewer) == ("Lv2, picture 1 of 1", 512)
+    assert viewer.get_by_text("Not for diagnosis").is_visible()
+    expect(viewer.locator(".series .thumb img")).to_be_visible()
+    before = viewer.locator(".screen img").get_attribute("src")
+    viewer.get_by_label("Window").select_option(label="Bone (480 / 2500)")
+    expect(viewer.locator(".screen img")).not_to_have_attribute("src", before or "")
+    assert shown(viewer)[1] == 512
+
+
+def test_a_stack_is_gone_through_by_keys_by_slider_and_by_touch(viewer: Page) -> None:
+    open_patient(viewer, "Birch Demo")
+    viewer.get_by_role("link", name="Ultrasound").click()
+    where = viewer.locator(".where")
+    expect(where).to_have_text("1 of 30")
+    screen = viewer.locator(".screen")
+    screen.focus()
+    for key, at in (("ArrowDown", 2), ("PageDown", 12), ("ArrowUp", 11), ("End", 30), ("Home", 1)):
+        viewer.keyboard.press(key)
+        expect(where).to_have_text(f"{at} of 30")
+    viewer.get_by_label("Place in the stack").fill("15")
+    expect(where).to_have_text("15 of 30")
+    box = screen.bounding_box()
+    assert box is not None
+    viewer.mouse.move(box["x"] + 50, box["y"] + 50)
+    viewer.mouse.down()
+    viewer.mouse.move(box["x"] + 50, box["y"] + 50 + 5 * 12, steps=5)
+    viewer.mouse.up()
+    expect(where).to_have_text("20 of 30")
+    assert shown(viewer)[0] == "Series, picture 20 of 30"
+
+
+def test_reports_are_shown_from_their_source_text_at_once_and_pdf_on_request(viewer: Page) -> None:
+    open_patient(viewer, "Hazel Demo")
+    expect(viewer.locator(".report-text")).to_contain_text("Grey-white differentiation is preserved.")
+    viewer.get_by_role("link", name="XR C Spine").click()
+    with viewer.expect_response(re.compile("/reports/")) as fetched:
+        viewer.get_by_role("button", name="Show Cervical spine X-ray report (PDF)").click()
+    assert fetched.value.headers["content-type"] == "application/pdf"
+    document = viewer.get_by_role("link", name="Open it in a tab of its own")
+    expect(document).to_have_attribute("href", re.compile("^blob:"))
+
+
+def test_what_is_withdrawn_while_it_is_looked_at_is_not_shown_any_more(viewer: Page, served: Running) -> None:
+    open_patient(viewer, "Birch Demo")
+    viewer.get_by_role("link", name="Ultrasound").click()
+    shown(viewer)
+    steward = {"Authorization": f"Bearer {served.flask('token', '--client', 'demo-steward').strip()}"}
+    episode = "/fhir/EpisodeOfCare/birch-at-alderbrook"
+    before = viewer.request.get(episode, headers=steward).json()
+    told = steward | {"Content-Type": "application/fhir+json"}
+
+    def keep(resource: dict[str, Any]) -> None:
+        answer = viewer.request.put(episode, headers=told, data=resource)
+        assert answer.status == 200, answer.text()
+
+    keep(before | {"status": "cancelled"})
+    try:
+        viewer.locator(".screen").focus()
+        viewer.keyboard.press("End")
+        refusal = viewer.get_by_role("alert").filter(has_text="This may no longer be shown to you")
+        expect(refusal).to_be_visible()
+        assert not viewer.locator(".screen img").is_visible()
+        viewer.reload()
+        viewer.get_by_role("heading", name="No care relationship is recorded").wait_for()
+    finally:
+        keep(before)
+
+
+def test_emergency_access_warns_asks_why_counts_down_and_can_be_ended(viewer: Page) -> None:
+    look_for(viewer, "999 000 1170")
+    viewer.get_by_role("button", name="What can I do?").click()
+    viewer.get_by_role("button", name="Emergency access…").click()
+    assert viewer.get_by_text("Use this only where you must treat this patient now.").is_visible()
+    send = viewer.get_by_role("button", name="Open emergency access")
+    wrong = viewer.get_by_role("alert").filter(has_text="It was not opened")
+    send.click()
+    expect(wrong).to_contain_text("Choose a reason.")
+    viewer.get_by_label("A decision that cannot wait").check()
+    viewer.get_by_label("What is happening").fill("too short")
+    send.click()
+    expect(wrong).to_contain_text("at least 15 characters")
+    viewer.get_by_label("What is happening").fill("Unconscious, the earlier scan is needed now")
+    send.click()
+    expect(wrong).to_contain_text("Confirm")
+    assert viewer.evaluate("document.activeElement.className") == "nhsuk-error-summary"
+    viewer.get_by_label("I need this to treat the patient now").check()
+    assert axe(viewer) == []
+    send.click()
+    viewer.locator(".person strong", has_text="Yew Demo").wait_for()
+    expect(viewer.locator(".emergency-strip")).to_contain_text("3 h 59 min left")
+    # PICTURE
+    viewer.get_by_text("Why you see this").click()
+    assert viewer.get_by_text("the clinician broke the glass").is_visible()
+    viewer.get_by_role("button", name="End it now").click()
+    viewer.get_by_role("heading", name="No care relationship is recorded").wait_for()
+    assert viewer.locator(".emergency-strip").count() == 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_wrong_and_nothing_is_complained_of(viewer: Page, width: int) -> None:
+    viewer.set_viewport_size({"width": width, "height": 900})
+    found = complaints(viewer)
+    try:
+        assert axe(viewer) == []
+        open_patient(viewer, "Hazel Demo")
+        expect(viewer.locator("ol.studies .tag").first).to_be_visible()
+        viewer.get_by_text("Filter", exact=True).click()
+        assert axe(viewer) == []
+        viewer.get_by_role("link", name="XR C Spine").click()
+        shown(viewer)
+        viewer.get_by_text("Why you see this").click()
+        assert axe(viewer) == []
+        assert [one for one in found if "405" not in one] == []  # HEALTH
+    finally:
+        viewer.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_on_a_phone_list_and_study_take_turns_and_nothing_runs_out_of_sight(viewer: Page) -> None:

@@ -49,7 +49,7 @@ function showReports(row, archive, place) {
     place.append(made("h3", {}, "Report"), made("p", { class: "quiet" }, "No report of this study is registered here. Its source may hold one."));
     return;
   }
-  for (const report of row.reports) place.append(showReport(report, archive));
+  for (const report of row.reports) place.append(showReport(report, archive, Archive.base(row)));
 }
 
 /** The series, and the first of them that has pictures. */
@@ -97,7 +97,7 @@ async function thumbnail(place, base, row, series, archive) {
   }
   try {
     const address = Archive.rendered(base, row.uid, series.uid, middle.uid, { size: THUMBNAIL });
-    place.append(made("img", { src: await archive.picture(address), alt: "", width: THUMBNAIL, height: THUMBNAIL }));
+    place.append(made("img", { src: await archive.picture(address), alt: "" }));
   } catch {
     place.textContent = series.modality?.code ?? "–";
   }

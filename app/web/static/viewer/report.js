@@ -7,7 +7,8 @@ const STATUS = {
   cancelled: "cancelled", "entered-in-error": "entered in error",
 };
 
-export function showReport(report, archive) {
+/** `base` is the address of the archive that holds the study: a document that is elsewhere is fetched through it. */
+export function showReport(report, archive, base) {
   const body = made("div", { class: "body" });
   const element = made("article", { class: "report" },
     made("h3", {}, report.code?.text ?? report.code?.coding?.[0]?.display ?? "Report"),
@@ -16,8 +17,13 @@ export function showReport(report, archive) {
     body);
   const forms = report.presentedForm ?? [];
   if (!forms.length && !report.conclusion) body.append(made("p", { class: "quiet" }, "The report is registered without its text. Its source holds it."));
-  for (const form of forms) present(form, body, archive);
+  forms.forEach((form, at) => present({ ...form, url: reachable(form.url, base && `${base}/reports/${report.id}/${at + 1}`) }, body, archive));
   return element;
+}
+
+/** This page asks its own server alone; a source that is elsewhere is asked by that. */
+function reachable(url, through) {
+  return url && new URL(url, location.origin).origin !== location.origin ? through : url;
 }
 
 const who = (report) => (report.resultsInterpreter ?? report.performer ?? []).map((one) => one.display).filter(Boolean).join(", ");

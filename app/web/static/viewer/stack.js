@@ -7,6 +7,7 @@ const CT_WINDOWS = [
   ["Soft tissue", "40,400"], ["Brain", "40,80"], ["Lung", "-600,1500"], ["Bone", "480,2500"], ["Liver", "60,160"],
 ];
 const AHEAD = 3;
+const COARSE = 100; // pixels across, below which the pixels themselves are shown instead of a blur
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10 };
 
 export class Stack {
@@ -14,7 +15,7 @@ export class Stack {
   constructor(archive, base, study, series) {
     Object.assign(this, { archive, base, study, series, at: 0, window: null, zoom: 1, wanted: 0 });
     this.slices = (series.instance ?? []).slice().sort((a, b) => (a.number ?? 0) - (b.number ?? 0)).map((one) => ({ uid: one.uid, frame: null, number: one.number }));
-    this.image = made("img", { alt: "", draggable: "false" });
+    this.image = made("img", { alt: "", draggable: "false", onload: () => this.image.classList.toggle("coarse", this.image.naturalWidth < COARSE) });
     this.problem = made("p", { class: "problem", role: "alert", hidden: true });
     this.place = made("div", { class: "screen", tabindex: "0", role: "group", "aria-label": "Picture. Arrow keys go through the stack, plus and minus zoom, R resets." }, this.image, this.problem);
     this.where = made("span", { class: "where" });
@@ -149,9 +150,14 @@ export class Stack {
   }
 
   scale(by) {
+    const before = this.zoom;
+    const { scrollLeft, scrollTop, clientWidth, clientHeight } = this.place;
     this.zoom = Math.max(1, Math.min(8, this.zoom * by));
     this.image.style.setProperty("--zoom", this.zoom);
     this.place.classList.toggle("zoomed", this.zoom > 1);
+    // what was in the middle stays there
+    const kept = (scroll, size) => (scroll + size / 2) * (this.zoom / before) - size / 2;
+    this.place.scrollTo(kept(scrollLeft, clientWidth), kept(scrollTop, clientHeight));
   }
 
   reset() {

@@ -52,7 +52,7 @@ export class Timeline {
     this.filters.replaceChildren(
       made("summary", {}, "Filter"),
       made("div", { class: "fields" },
-        field("words", "Words", made("input", { type: "search", class: "nhsuk-input", id: "filter-words", value: this.wanted.words, oninput: (event) => changed("words", event.target.value) })),
+        field("words", "Words", made("input", { type: "text", class: "nhsuk-input", id: "filter-words", value: this.wanted.words, oninput: (event) => changed("words", event.target.value) })),
         kinds.map(([name, label, values]) => field(name, label, made("select", { class: "nhsuk-select", id: `filter-${name}`, onchange: (event) => changed(name, event.target.value) },
           made("option", { value: "" }, name === "from" || name === "to" ? "any" : "all"),
           values.map(([value, count]) => made("option", { value, selected: this.wanted[name] === value }, count ? `${value} (${count})` : value))))),

@@ -45,7 +45,7 @@ class Viewer {
   choose() {
     this.leave();
     const found = made("div", { class: "found", "aria-live": "polite" });
-    const sought = made("input", { type: "search", class: "nhsuk-input", id: "sought", autocomplete: "off", spellcheck: "false" });
+    const sought = made("input", { type: "text", class: "nhsuk-input", id: "sought", autocomplete: "off", spellcheck: "false" });
     const look = async () => {
       found.replaceChildren(made("p", { class: "quiet" }, "Looking…"));
       const words = sought.value;
