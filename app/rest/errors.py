@@ -10,7 +10,7 @@ from app.fhir.outcome import Fault
 from app.fhir.resource import dump
 from app.interactions import Answer, Services
 from app.rest import negotiate, refusals
-from app.storage.engine import unavailable
+from app.storage.engine import too_complex, unavailable
 
 OF_STATUS = {404: "not-found", 405: "not-supported", 413: "too-costly", 415: "media-type", 429: "throttled"}
 
@@ -51,6 +51,8 @@ def as_fault(request: Request, error: Exception) -> Fault:
         methods = getattr(error, "valid_methods", None)
         headers = {"Allow": ", ".join(methods)} if methods else {}
         return Fault(kind, text, headers=headers)
+    if too_complex(error):
+        return Fault("too-costly", "the request joins more conditions than can be asked at once; expected fewer")
     where = negotiate.request_id(request)
     if unavailable(error):
         observability.event("database_unavailable", request_id=where)

@@ -207,8 +207,20 @@ def retryable(error: BaseException) -> bool:
     return "database is locked" in text or "UNIQUE constraint failed" in text
 
 
+TOO_COMPLEX = ("parser stack overflow", "Expression tree is too large", "too many SQL variables")
+
+
+def too_complex(error: BaseException) -> bool:
+    """The database understands the statement, and will not take one of its size or depth."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(original, "sqlstate", None) or ""
+    return state in ("54000", "54001") or any(text in str(original) for text in TOO_COMPLEX)
+
+
 def unavailable(error: BaseException) -> bool:
     """The database cannot be reached at all."""
+    if too_complex(error):
+        return False
     original = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(original, "sqlstate", None) or ""
     connection_lost = type(original).__name__ in {"OperationalError", "AdminShutdown", "CannotConnectNow"}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from app.storage.sending import COPY_FROM, Queued, gathered, numbered, plain, statements
+from app.storage.sending import COPY_FROM, MANY, Queued, gathered, numbered, plain, shared, statements
 from app.storage.wire import Row, Wire
 
 
@@ -53,6 +53,8 @@ class PostgreSQL:
         self._wire = Wire(connection)
 
     def rows(self, sql: str, params: Sequence[Any]) -> list[Row]:
+        if len(params) > MANY:
+            return self._wire.rows(*shared(sql, params, "$"))
         return self._wire.rows(numbered(sql), params)
 
     def change(self, sql: str, params: Sequence[Any]) -> int:
@@ -103,6 +105,8 @@ class SQLite:
         self._writing = False
 
     def rows(self, sql: str, params: Sequence[Any]) -> list[Row]:
+        if len(params) > MANY:
+            sql, params = shared(sql, params, "?")
         return self._cursor.execute(sql, params).fetchall()  # type: ignore[no-any-return]
 
     def change(self, sql: str, params: Sequence[Any]) -> int:

@@ -40,7 +40,7 @@ from app.policy.relationship import RelationshipRule
 from app.storage.engine import Tx
 from app.storage.keys import fact_mark, param_number
 from app.storage.projection import REPORT_NAMES
-from app.storage.sql import FALSE, TRUE, Sql, all_of, any_of, joined, sql
+from app.storage.sql import FALSE, TRUE, Sql, all_of, any_of, sql
 
 STUDY, STUDY_NUMBER = TYPES["ImagingStudy"].code, param_number("ImagingStudy.identifier")
 INNER = 500  # aliases of a scope's conditions begin here, apart from those of the search they stand in
@@ -204,15 +204,19 @@ def relationship_holds(tx: Tx, rule: RelationshipRule, population: Population, r
 # Conditions as they were put into SQL: those of most patients are the same few.
 _KNOWN: dict[tuple[Expr, str, str], Sql] = {}
 MOST_KNOWN = 4096
+LARGE = 1_000  # values, beyond which a condition is not kept
 
 
 def _definite(expr: Expr, row: str, tx: Tx) -> Sql:
     key = (expr, row, tx.dialect)
     found = _KNOWN.get(key)
     if found is None:
+        found = "(" + condition(expr, row, tx) + ") IS TRUE"
+        if len(found.params) > LARGE:
+            return found
         if len(_KNOWN) >= MOST_KNOWN:
             _KNOWN.clear()
-        found = _KNOWN[key] = "(" + condition(expr, row, tx) + ") IS TRUE"
+        _KNOWN[key] = found
     return found
 
 
@@ -246,9 +250,9 @@ def condition(expr: Expr, row: str, tx: Tx) -> Sql:
         case Status(codes):
             return _in(tx, f"{row}.status", sorted(codes))
         case And(parts):
-            return "(" + joined(" AND ", [_part(part, row, tx) for part in parts]) + ")" if parts else TRUE
+            return all_of([_part(part, row, tx) for part in parts])
         case Or(parts):
-            return "(" + joined(" OR ", [_part(part, row, tx) for part in parts]) + ")" if parts else FALSE
+            return any_of([_part(part, row, tx) for part in parts])
         case Not(part):
             return "NOT " + _part(part, row, tx)
         case Possibly(part):
@@ -258,7 +262,9 @@ def condition(expr: Expr, row: str, tx: Tx) -> Sql:
 
 
 def _part(expr: Expr, row: str, tx: Tx) -> Sql:
-    return "(" + condition(expr, row, tx) + ")"
+    """In one pair of parentheses and no more: SQLite's parser takes a hundred of them in each other."""
+    found = condition(expr, row, tx)
+    return found if isinstance(expr, Or) and len(expr.parts) > 1 else "(" + found + ")"
 
 
 def _word(tx: Tx, column: str, word: str) -> Sql:

@@ -26,6 +26,25 @@ def numbered(sql: str) -> str:
     return head + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
+MANY = 1_000  # values of one statement
+
+
+def shared(sql: str, params: Sequence[Any], mark: str) -> tuple[str, list[Any]]:
+    """A statement of very many values with each value once, under its number: a database takes some thousands, and the
+    same condition stands in several places. `mark` is what goes before the number."""
+    places: dict[Any, int] = {}
+    values: list[Any] = []
+    head, *rest = sql.split("?")
+    said = [head]
+    for value, text in zip(params, rest, strict=True):
+        key = (type(value), value if isinstance(value, (str, int, bytes)) else id(value))
+        if key not in places:
+            values.append(value)
+            places[key] = len(values)
+        said.append(f"{mark}{places[key]}{text}")
+    return "".join(said), values
+
+
 @lru_cache(maxsize=1024)
 def plain(sql: str) -> re.Match[str] | None:
     return _PLAIN.match(sql)

@@ -38,10 +38,21 @@ def joined(separator: str, parts: Iterable[Sql]) -> Sql:
 
 
 def all_of(parts: Sequence[Sql]) -> Sql:
-    return joined(" AND ", parts) if parts else TRUE
+    return joined(" AND ", _shallow(" AND ", parts)) if parts else TRUE
 
 
 def any_of(parts: Sequence[Sql]) -> Sql:
     if not parts:
         return FALSE
-    return parts[0] if len(parts) == 1 else "(" + joined(" OR ", parts) + ")"
+    return parts[0] if len(parts) == 1 else "(" + joined(" OR ", _shallow(" OR ", parts)) + ")"
+
+
+WIDEST = 64
+
+
+def _shallow(separator: str, parts: Sequence[Sql]) -> Sequence[Sql]:
+    """The same condition in groups: to a database each connective is a level of depth, and SQLite takes a thousand."""
+    while len(parts) > WIDEST:
+        groups = [parts[at : at + WIDEST] for at in range(0, len(parts), WIDEST)]
+        parts = ["(" + joined(separator, group) + ")" for group in groups]
+    return parts

@@ -11,9 +11,7 @@ start an interpreter and edit files for each mutant.
 from __future__ import annotations
 
 import argparse
-import importlib.abc
-import importlib.machinery
-import importlib.util
+import importlib
 import os
 import signal
 import sys
@@ -21,47 +19,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 from tests.mutation.mutants import ROOT, Mutant, of_policy
+from tests.mutation.replaced import HEAVY, OPTIONS, Replaced
 
 QUICK = ("tests/unit/policy",)
 PURE = ("tests/properties/test_decision_properties.py",)
 THOROUGH = ("tests/properties/test_predicate_agrees.py", "tests/doors", "tests/conformance/test_sharing.py")
-# Loaded once, before the processes divide; nothing of app, whose modules the mutants replace.
-HEAVY = "pytest hypothesis.stateful jsonschema jsonschema_rs sqlalchemy psycopg flask alembic.command fhir.resources.R4B lxml.etree"
-HEAVY += " authlib.oauth2 joserfc cryptography.fernet requests structlog prometheus_client orjson rich.console pydicom"
-
-# What was loaded before pytest began is not rewritten by it, and says so.
-OPTIONS = [
-    "-x",
-    "-q",
-    "-n",
-    "0",
-    "-p",
-    "no:cacheprovider",
-    "--no-header",
-    "-W",
-    "ignore::pytest.PytestAssertRewriteWarning",
-]
-
-
-class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module as the mutant has it."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.mutant = mutant
-
-    def find_spec(
-        self, name: str, path: object = None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != self.mutant.module:
-            return None
-        return importlib.util.spec_from_loader(name, self, origin=str(self.mutant.path))
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__file__ = str(self.mutant.path)
-        exec(compile(self.mutant.source, str(self.mutant.path), "exec"), module.__dict__)
 
 
 def survives(mutant: Mutant | None, stages: Sequence[tuple[str, ...]], seconds: float) -> bool:
@@ -94,10 +58,10 @@ def _tested(mutant: Mutant | None, tests: list[str]) -> int:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     if mutant is not None:
-        sys.meta_path.insert(0, Replaced(mutant))
+        sys.meta_path.insert(0, Replaced(mutant.path, mutant.source))
     os.chdir(ROOT)
     try:
-        return int(pytest.main([*OPTIONS, *tests]))
+        return int(pytest.main(["-x", *OPTIONS, *tests]))
     except BaseException:
         return 1
 
