@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from app import observability
 from app.access.subject import Subject
 from app.fhir.outcome import Fault
-from app.interactions import Services
+from app.interactions import Asked, Services, read
 from app.smart import approvals
 from app.smart.approvals import Authorization
 from app.smart.server import Server
@@ -59,7 +59,7 @@ def blueprint(services: Services, server: Server, tokens: Tokens) -> Blueprint:
         subject = tokens.subject(_given())
         if subject is None or (kind == "app" and subject.client_id != caller):
             return jsonify({"active": False})
-        return jsonify(_told(services, subject))
+        return jsonify(introspected(services, subject))
 
     @auth.post("/revoke")
     def revoke() -> Response:
@@ -110,8 +110,8 @@ def _approved(services: Services, subject: Subject) -> Authorization | None:
     return Authorization.of(family) if family else None
 
 
-def _told(services: Services, subject: Subject) -> dict[str, Any]:
-    """https://hl7.org/fhir/smart-app-launch/token-introspection.html"""
+def introspected(services: Services, subject: Subject) -> dict[str, Any]:
+    """What is said of a good token: https://hl7.org/fhir/smart-app-launch/token-introspection.html"""
     said: dict[str, Any] = {
         "active": True,
         "client_id": subject.client_id,
@@ -128,8 +128,20 @@ def _told(services: Services, subject: Subject) -> dict[str, Any]:
     named["patient"] = subject.patient.removeprefix("Patient/") if subject.patient else None
     said |= {name: value for name, value in named.items() if value}
     if approved := _approved(services, subject):
-        said |= approvals.contextual(approved) | approvals.identity(services.settings, approved.person, said["scope"])
+        context = approvals.contextual(approved)
+        if "fhirContext" in context and not _still_shown(services, subject, approved.context.imagingstudy or ""):
+            del context["fhirContext"]
+        said |= context | approvals.identity(services.settings, approved.person, said["scope"])
     return said
+
+
+def _still_shown(services: Services, subject: Subject, study: str) -> bool:
+    """Whether the study in context may be known of now: a withdrawal binds what is said of a token, too."""
+    try:
+        read.read(services, Asked(subject), "ImagingStudy", study)
+    except Fault:
+        return False
+    return True
 
 
 def bearer() -> str:

@@ -6,26 +6,52 @@ A door answers None where the study does not appear at all, else what is shown o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
+import pytest
 
+from app.access.deciding import Asked as AskedOf
 from app.access.enforcement import Enforcement
+from app.access.explain import explained
+from app.access.information import Names
 from app.access.subject import Subject
+from app.archives.authzen import Point
+from app.archives.deciding import Gatekeeper
 from app.config import Settings
 from app.fhir.outcome import Fault
 from app.fhir.registry import TYPES
-from app.interactions import Asked, Services, everything, explain_access, history, read, search, transaction, vread
+from app.fhir.subscription import Watch
+from app.interactions import (
+    Asked,
+    Services,
+    everything,
+    explain_access,
+    exporting,
+    history,
+    read,
+    search,
+    transaction,
+    vread,
+)
+from app.interactions.notifying import event_of
 from app.policy.grant import Everything, Grant
 from app.policy.switches import load
 from app.published import validator
+from app.smart.approvals import Authorization
+from app.smart.authorize import Context
+from app.smart.blueprint import introspected
 from app.smart.keys import KeyStore
-from app.storage import resources
+from app.smart.person import Person
+from app.storage import authorizations, resources
+from app.storage.authorizations import Family
 from app.storage.engine import Store, Tx
+from app.storage.subscriptions import Notice
 from tests.cases.world import Case, World
 
+STUDY = TYPES["ImagingStudy"].code
 Shown = dict[str, Any] | None
 ALL = Grant("test", 0, {name: (Everything(),) for name in TYPES})
 
@@ -227,6 +253,78 @@ def by_explanation(house: House) -> Shown:
     if house.asked.subject.role == "privacy":
         return by_read(house)
     return _answer(lambda: explain_access.explain_access(house.services, house.asked, (), house.study_id))
+
+
+def by_archive_gate(house: House) -> Shown:
+    """What an archive is told of the bearer of a token; `located` is whether it gives the pictures."""
+    subject = replace(house.asked.subject, scopes=("user/*.rs", "system/*.rs", "patient/*.rs"))
+    keeper = Gatekeeper(house.services, lambda token: subject, "gate")
+    about = AskedOf(house.world.study)
+    located = keeper.decide("token", about).allowed
+    known = keeper.decide("token", about, "read").allowed
+    assert known or not located
+    return {"resourceType": "Verdict", "located": located} if known else None
+
+
+def by_authzen(house: House) -> Shown:
+    """The same question in AuthZEN's words, by a gate that hands on the requester's token."""
+    point = Point(
+        house.services, lambda token: house.asked.subject, Subject("gate", "gate", "ods:RXA", decision_point=True), ""
+    )
+    said = {"subject": {"type": "token", "id": "t"}, "resource": {"type": "ImagingStudy", "id": house.world.study}}
+    answers = {one: point.evaluation(said | {"action": {"name": one}})["decision"] for one in ("read", "locate")}
+    return {"resourceType": "Verdict", "located": answers["locate"]} if answers["read"] else None
+
+
+def by_notification(house: House) -> Shown:
+    """What a subscriber is sent of an event about the study, with full content."""
+    watch = Watch(None, (), "", "full-resource", False, (), None, 10, 1, None)
+
+    def work(tx: Tx) -> Shown:
+        row = tx.one("SELECT rid, patient FROM identity WHERE type = ? AND id = ?", STUDY, house.study_id)
+        assert row is not None
+        notice = Notice(1, 1, 0, None, "", STUDY, house.study_id, row[0], row[1], 1, 1, tx.at)
+        event, _ = event_of(house.services, tx, house.asked.subject, watch, "Subscription/x", notice)
+        return orjson.loads(event.content) if event is not None and event.content else None
+
+    return house.services.store.retry(work)
+
+
+def by_introspection(house: House) -> Shown:
+    """What is said of a token that was given with the study in context."""
+    subject = replace(house.asked.subject, family="f")
+    person = Person("u", "", subject.role, subject.organisation, subject.practitioner, subject.patient, 0)
+    context = Context(patient=house.world.patient.split("/")[1], imagingstudy=house.study_id)
+    approved = Authorization("f", subject.client_id, person, "user/*.rs", context)
+
+    def work(tx: Tx) -> None:
+        tx.run("DELETE FROM oauth_family")
+        tx.run("DELETE FROM oauth_code")
+        record = Family("f", subject.client_id, None, approved.dump(), tx.at + 1_000_000)
+        authorizations.begin_family(tx, record, "code", "[]", tx.at + 1_000_000)
+
+    house.services.store.retry(work)
+    told = introspected(house.services, subject)
+    return {"resourceType": "Introspection"} if "fhirContext" in told else None
+
+
+def by_command_line(house: House) -> Shown:
+    """What `flask explain` says that this requester would get."""
+
+    def work(tx: Tx) -> Shown:
+        names = Names(ids=(house.world.patient.split("/")[1],))
+        found = explained(tx, house.services.enforcement, house.asked.subject, names, house.world.at)
+        effects = [one.effect for one in found if one.ref == house.world.study]
+        return {"resourceType": "Explained"} if effects and effects[0] != "DENY" else None
+
+    return house.services.store.retry(work)
+
+
+def export(house: House) -> None:
+    """No requester's way: an export is an operator's, at the command line, and refuses everybody else."""
+    with pytest.raises(Fault) as refused:
+        exporting.page(house.services, house.asked, "ImagingStudy")
+    assert refused.value.status == 403
 
 
 DOORS: dict[str, Callable[[House], Shown]] = {

@@ -11,7 +11,7 @@ import pytest
 from app.smart.keys import KeyStore
 from app.storage.engine import Store
 from tests.cases.world import Case, cases
-from tests.doors.doors import DOORS, settled
+from tests.doors.doors import DOORS, export, settled
 
 # Not the requester's to see by this door even where the study is: the Patient row it starts from may be hidden.
 OWN_ONLY = {"reverse_include", "iterated_include", "has", "everything"}
@@ -31,12 +31,15 @@ def test_every_door_gives_the_same_answer(case: Case, store: Store, keys: KeySto
         if name in OWN_ONLY and expected != "DENY" and shown is None:
             continue
         assert (shown is not None) == (expected != "DENY"), f"by {name}: {expected} because of {case.expected.reason}"
+        if shown is not None and "located" in shown:
+            assert shown["located"] == (expected == "PERMIT"), name
         if shown is None or shown.get("resourceType") != "ImagingStudy":
             continue
         has_endpoint = "endpoint" in shown or any("endpoint" in one for one in shown.get("series", ()))
         assert has_endpoint == (expected == "PERMIT"), name
         if expected == "REDACT":
             assert set(shown) <= {"resourceType", "id", "meta", "status", "subject", "started", "modality", "extension"}
+    export(house)
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.id} {case.title}")

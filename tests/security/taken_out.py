@@ -8,8 +8,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         (1,),
         "app/rest/authenticate.py",
-        '(given[0] if len(given) == 1 else "")',
-        '(given[0] if given else "")',
+        '    if scheme.lower() != "bearer" or not token.strip():\n',
+        "    if not token.strip():\n",
         quick=True,
     ),
     Defence((2,), "app/smart/jose.py", "        jwt.decode(token, key, registry=registry)\n", "        pass\n"),
@@ -64,8 +64,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         (13,),
         "app/smart/approvals.py",
-        "    if found.used:\n        authorizations.revoke_family(tx, family.id)\n        return None\n",
-        "",
+        "    if scopes.faults(asked) or not scopes.covered(asked, approved.scope):\n",
+        "    if scopes.faults(asked):\n",
     ),
     Defence((14,), "app/smart/launches.py", "    if found.user != person.id:\n", "    if not found.user:\n"),
     Defence(
@@ -271,6 +271,12 @@ DEFENCES: tuple[Defence, ...] = (
         "app/rest/negotiate.py",
         "    content = answer.body\n    kind = negotiation.JSON\n",
         '    if "respond-async" in request.headers.get("Prefer", ""):\n        return Response(b"", 202, {"Content-Location": f"{request.url}/job/1"})\n    content = answer.body\n    kind = negotiation.JSON\n',
+    ),
+    Defence(
+        (71,),
+        "app/fhir/search_values.py",
+        """raise Wrong('a value that is not a boolean: expected "true" or "false"')""",
+        """raise Wrong(f'{code} is not a boolean: expected "true" or "false"')""",
     ),
     Defence(
         (72,),
