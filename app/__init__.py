@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask, Response, g, request
@@ -40,9 +41,21 @@ from app.web.desk import pages as desk
 __version__ = "0.1.0"
 
 
-def create_app(settings: Settings) -> Flask:
-    """The WSGI application for a set of settings. Raises SwitchError or SettingsError where a file that
-    they name cannot be used."""
+@dataclass(frozen=True)
+class Parts:
+    """What every application of ours is made of."""
+
+    app: Flask
+    services: Services
+    keys: KeyStore
+    tokens: Tokens
+    issuers: Issuers
+
+    def verify(self, token: str) -> Subject | None:
+        return self.tokens.subject(token) or self.issuers.subject(token)
+
+
+def _parts(settings: Settings) -> Parts:
     observability.configure(settings.log_level, settings.log_format)
     app = Flask(__name__, static_folder=None)
     switches = load(Path(settings.policy_file).read_text()) if settings.policy_file else Switches()
@@ -63,16 +76,20 @@ def create_app(settings: Settings) -> Flask:
         value_sets(),
         forms(),
     )
-    app.extensions |= {"services": services, "tokens": tokens, "anew": services_of}
-    _sessions(app, settings, keys)
+    issuers = Issuers(_trusted(settings), store)
+    app.extensions |= {"services": services, "tokens": tokens, "issuers": issuers, "anew": services_of}
+    return Parts(app, services, keys, tokens, issuers)
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application for a set of settings. Raises SwitchError or SettingsError where a file that
+    they name cannot be used."""
+    parts = _parts(settings)
+    app, services, tokens, issuers, verify = parts.app, parts.services, parts.tokens, parts.issuers, parts.verify
+    store = services.store
+    _sessions(app, settings, parts.keys)
     chrome.prepare(app)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
-    issuers = Issuers(_trusted(settings), store)
-    app.extensions["issuers"] = issuers
-
-    def verify(token: str) -> Subject | None:
-        return tokens.subject(token) or issuers.subject(token)
-
     app.register_blueprint(routes.blueprint(services, verify, smart_configuration))
     app.register_blueprint(smart.blueprint(services, server, tokens))
     flow = Flow(services)
@@ -104,8 +121,18 @@ def create_app(settings: Settings) -> Flask:
 
 def services_of(settings: Settings) -> Services:
     """The parts alone, for another process that works beside this one."""
-    services: Services = create_app(settings).extensions["services"]
-    return services
+    return _parts(settings).services
+
+
+def create_proxy(settings: Settings) -> Flask:
+    """The proxy in front of archives alone, for processes of its own. Raises as `create_app` does."""
+    parts = _parts(settings)
+    held = configured.load(settings.archives_file)
+    parts.app.register_blueprint(proxy.blueprint(parts.services, parts.verify, held))
+    parts.app.register_blueprint(health.blueprint(parts.services))
+    cors.register(parts.app, parts.services.store)
+    _measure(parts.app)
+    return parts.app
 
 
 def _trusted(settings: Settings) -> tuple[Issuer, ...]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "import": ("app.transfer.cli", "import_"),
     "export": ("app.transfer.cli", "export_"),
     "worker": ("app.notifications.cli", "worker"),
+    "gate": ("app.archives.cli", "gate"),
     "subscription": ("app.notifications.cli", "subscription"),
     "explain": ("app.access.cli", "explain"),
     "policy": ("app.access.cli", "policy"),

@@ -11,8 +11,9 @@ import contextlib
 
 from flask import Flask
 
+from app import create_proxy
 from app.access.linker import Linker
-from app.config import SettingsError
+from app.config import Settings, SettingsError
 from app.demo import story
 from app.interactions import Services
 from app.storage import oauth
@@ -36,3 +37,12 @@ def behind(app: Flask) -> None:
     with contextlib.suppress(Exception):  # where the database is away, the linker tries again
         linker.keep_policy()
     app.before_request(linker.start)
+
+
+def archive_proxy() -> Flask:
+    """The WSGI application of `flask gate serve`."""
+    settings = Settings.from_environ()
+    made = create_proxy(settings)
+    refuse_unsafe(made)
+    behind(made)
+    return made

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from app.config import SettingsError
+
 TEXTS = ("endpoint", "address", "username", "password_file", "token_file", "ca_file")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
@@ -54,8 +56,11 @@ def _secret(path: str) -> str:
 
 
 def load(path: str) -> dict[str, Archive]:
-    """The archives of a file by the ids of their Endpoints; none where no file is named. Raises Wrong."""
-    return parse(Path(path).read_text(encoding="utf-8")) if path else {}
+    """The archives of a file by the ids of their Endpoints; none where no file is named. Raises SettingsError."""
+    try:
+        return parse(Path(path).read_text(encoding="utf-8")) if path else {}
+    except Wrong as wrong:
+        raise SettingsError([f"REGISTRY_ARCHIVES_FILE: {wrong}"]) from None
 
 
 def parse(text: str) -> dict[str, Archive]:

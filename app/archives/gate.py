@@ -47,8 +47,9 @@ _PATH = re.compile(
 )
 _ONE_UID = re.compile(_UID)
 LONGEST_UID = 64
-# Every name by which a query may say which study: an archive that is asked by two of them may heed the other.
-STUDY_KEYS = ("studyinstanceuid", "0020000d")
+# The names by which a query may say which study: an archive that is asked by two of them may heed the other. One that is
+# written otherwise is refused: Orthanc passes over `studyinstanceuid`, and answers with all studies.
+STUDY_KEYS = ("StudyInstanceUID", "0020000D")
 # What else a query may hold. None of these names a study, series or instance.
 KEYS = frozenset(
     [
@@ -80,11 +81,12 @@ class Wanted(NamedTuple):
 def wanted(path: str, query: Iterable[tuple[str, str]]) -> Wanted | None:
     """The one study that a GET is about; None for anything else, which is refused.
 
-    `path` is below the DICOMweb base and decoded; `query` has each pair, its value as it was sent.
+    `path` is below the DICOMweb base and decoded; `query` has each pair, its value as it was sent. (Orthanc shows of a
+    key that is repeated the last value alone, and heeds that one too.)
     """
     named = []
     for key, value in query:
-        if key.lower() in STUDY_KEYS:
+        if key in STUDY_KEYS:
             named.append(value)
         elif key not in KEYS or not _VALUE.fullmatch(value):
             return None
@@ -294,14 +296,30 @@ def sign(key: bytes, body: bytes) -> str:
 # In Orthanc -------------------------------------------------------------------------------------------------------
 
 
-def register(orthanc: Any) -> Gate:
-    """Stand in front of the Orthanc that has loaded this file. One that is configured wrongly does not start."""
-    gate = Gate(Configuration.of(json.loads(orthanc.GetConfiguration())))
-    methods = {int(orthanc.HttpMethodType.GET): "GET", int(orthanc.HttpMethodType.POST): "POST"}
+METHODS = {1: "GET", 2: "POST", 3: "PUT", 4: "DELETE"}  # as the filter is told; a callback is told the name
+
+
+def _method(request: Mapping[str, Any]) -> str:
+    said = request.get("method")
+    return METHODS.get(said, "") if isinstance(said, int) else str(said)
+
+
+def register(orthanc: Any) -> Gate | None:
+    """Stand in front of the Orthanc that has loaded this file. Where the gate is not configured it lets nothing through."""
+    try:
+        configuration = json.loads(orthanc.GetConfiguration())
+        gate = Gate(Configuration.of(configuration))
+    except Exception as error:
+        said = str(error) if isinstance(error, ValueError) else type(error).__name__
+        orthanc.LogError(f"the gate refuses every request: {said}")
+        orthanc.RegisterIncomingHttpRequestFilter(lambda uri, **request: False)
+        return None
+    if configuration.get("DicomServerEnabled", True):
+        orthanc.LogWarning("DicomServerEnabled is not false: the gate does not guard what is asked for by DIMSE")
 
     def incoming(uri: str, **request: Any) -> bool:
         try:
-            method = methods.get(int(request["method"]), "other")
+            method = _method(request)
             return gate.admits(method, uri, request.get("headers") or {}, (request.get("get") or {}).items())
         except Exception as error:
             orthanc.LogError(f"the gate refuses a request that it cannot read ({type(error).__name__})")
@@ -309,7 +327,7 @@ def register(orthanc: Any) -> Gate:
 
     def flushed(output: Any, uri: str, **request: Any) -> None:
         signature = (request.get("headers") or {}).get("x-registry-signature", "")
-        if int(request["method"]) != int(orthanc.HttpMethodType.POST):
+        if _method(request) != "POST":
             output.SendMethodNotAllowed("POST")
         elif gate.flush(request.get("body") or b"", signature):
             output.AnswerBuffer("{}", "application/json")

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from app.access.deciding import Asked
 from app.archives.configured import Archive
 from app.archives.deciding import Gatekeeper, Verify
-from app.archives.gate import Wanted, bearer, wanted
+from app.archives.gate import STUDY_KEYS, Wanted, bearer, wanted
 from app.archives.headers import failed, hardened, refused, request_id
 from app.archives.upstream import Failed, Upstream
 from app.interactions import Services
@@ -66,7 +66,10 @@ def blueprint(services: Services, verify: Verify, archives: Mapping[str, Archive
 
 
 def _passed_on(upstream: Upstream, asked: Wanted, below: str, own: str, decision: str) -> Response:
-    query = request.query_string.decode("ascii", "replace")
+    rest = [pair for pair in pairs(request.query_string) if pair[0] not in STUDY_KEYS]
+    if asked.level == "search":  # by the name that every archive knows
+        rest = [(STUDY_KEYS[0], asked.study), *rest]
+    query = "&".join(f"{key}={value}" for key, value in rest)
     try:
         streamed = upstream.get(f"/{below}", query, dict(request.headers), own)
     except Failed as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import certifi
 import urllib3
@@ -99,7 +100,7 @@ class Upstream:
     def get(self, path: str, query: str, headers: Mapping[str, str], own: str) -> Streamed:
         """Ask the archive. `own` is the address that stands for the archive's base in what describes images. Raises
         Failed."""
-        base = self.archive.address
+        base = urlsplit(self.archive.address).path
         given = {name: headers[name] for name in UP if name in headers and len(headers[name]) <= LONGEST}
         given |= {"Accept-Encoding": "identity", "User-Agent": "imaging-registry"} | self.archive.authorization()
         target = base + path + (f"?{query}" if query else "")

@@ -15,6 +15,7 @@ from app import observability
 from app.interactions import Services
 from app.notifications.deliver import PATIENCE_HOURS, Deliverer, LeaseLost, waiting_time
 from app.notifications.endpoint import Sender
+from app.notifications.flushing import Flusher
 from app.notifications.matching import Matcher
 from app.notifications.scheduled import announce
 from app.pathways.choice.questionnaire import publish
@@ -41,14 +42,16 @@ class Worker:
         """Until `stopping` is set; what is being sent is finished first."""
         self._awake = threading.Condition()
         deliverers = [threading.Thread(target=self._deliver, name=f"deliver-{n}") for n in range(self.threads)]
-        for one in deliverers:
+        flusher = Flusher(self.services, self._safely, self.stopping)
+        others = [*deliverers, threading.Thread(target=flusher.run, name="flush")]
+        for one in others:
             one.start()
         try:
             self._match()
         finally:
             self.stopping.set()
             self._wake()
-            for one in deliverers:
+            for one in others:
                 one.join()
 
     def _match(self) -> None:

@@ -44,6 +44,7 @@ def _services() -> Services:
 @click.option("--jwks-url", help="Where the client publishes its public keys.")
 @click.option("--redirect-uri", multiple=True, help="Where an app may be sent back to; may be given several times.")
 @click.option("--launch-url", help="Where a record system launches an app.")
+@click.option("--flush-url", help="Where a gate is told at once that permissions have ended.")
 @click.option("--confidential", is_flag=True, help="An app that keeps a secret; printed once.")
 @click.option("--role", type=click.Choice(ROLES))
 @click.option("--purpose", help="Purpose of use that the client's requests have, such as TREAT.")
@@ -66,6 +67,7 @@ def add(
     jwks_url: str | None,
     redirect_uri: tuple[str, ...],
     launch_url: str | None,
+    flush_url: str | None,
     confidential: bool,
     role: str | None,
     purpose: str | None,
@@ -86,6 +88,8 @@ def add(
             raise click.UsageError(
                 f"'{address}' is no address to send a browser to; expected https, or http on loopback"
             )
+    if flush_url and (kind != "gate" or not flush_url.startswith(("https://", "http://"))):
+        raise click.UsageError("--flush-url is for a gate; expected its http or https address")
     if kind == "app" and not redirect_uri:
         raise click.UsageError("an app has no --redirect-uri; expected one or more")
     secret = None if jwks or jwks_url or (kind == "app" and not confidential) else secrets.token_urlsafe(32)
@@ -102,6 +106,7 @@ def add(
         secret_hash=generate_password_hash(secret) if secret else None,
         redirect_uris=" ".join(redirect_uri),
         launch_url=launch_url,
+        flush_url=flush_url,
         tolerates=" ".join(name for name in TOLERANCES if name in tolerate),
     )
     _services().store.retry(lambda tx: oauth.add(tx, registered))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Column, Table
 
+from app.storage import flushing
 from app.storage.engine import Tx
 from app.storage.tables import Key, metadata
 
@@ -64,6 +65,7 @@ def find(tx: Tx, id: str) -> Held | None:
 
 def revoke(tx: Tx, id: str) -> bool:
     """End a grant from now on. Whether it stood until now. What was decided before stays explained by its first version."""
+    flushing.forget(tx)
     return (
         tx.run(
             "UPDATE emergency_grant SET revoked = TRUE, revoked_at = ?, version = version + 1"

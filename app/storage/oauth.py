@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text
 
 from app.fhir.tolerance import EVERYONE
+from app.storage import flushing
 from app.storage.engine import Tx
 from app.storage.tables import Key, metadata
 
@@ -29,6 +30,7 @@ oauth_client = Table(
     Column("launch_url", Text),
     Column("disabled", Boolean, nullable=False),
     Column("tolerates", Text, nullable=False),
+    Column("flush_url", Text),
     Column("created", BigInteger, nullable=False),
 )
 
@@ -47,13 +49,16 @@ oauth_revoked = Table(
     Column("expires", BigInteger, nullable=False),
 )
 
-COLUMNS = "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, launch_url, disabled, tolerates"
+COLUMNS = (
+    "id, name, kind, organisation, scope, role, purpose, jwks, jwks_url, secret_hash, redirect_uris, launch_url, disabled,"
+    " tolerates, flush_url"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
     """A registered client, bound to one organisation (a key such as `ods:RXB`). `tolerates`: the deviations that are
-    put right for it (`app.fhir.tolerance`), by spaces."""
+    put right for it (`app.fhir.tolerance`), by spaces; `flush_url`: where a gate is told that permissions have ended."""
 
     id: str
     name: str
@@ -69,13 +74,14 @@ class Client:
     launch_url: str | None = None
     disabled: bool = False
     tolerates: str = " ".join(EVERYONE)
+    flush_url: str | None = None
 
 
 def add(tx: Tx, client: Client) -> None:
     """Register, or replace the registration of the same id."""
     tx.run("DELETE FROM oauth_client WHERE id = ?", client.id)
     tx.run(
-        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO oauth_client ({COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         client.id,
         client.name,
         client.kind,
@@ -90,6 +96,7 @@ def add(tx: Tx, client: Client) -> None:
         client.launch_url,
         client.disabled,
         client.tolerates,
+        client.flush_url,
         tx.at,
     )
 
@@ -111,6 +118,7 @@ def _client(row: tuple[Any, ...]) -> Client:
 
 def disable(tx: Tx, id: str) -> bool:
     """Whether there was such a client."""
+    flushing.forget(tx)
     return tx.run("UPDATE oauth_client SET disabled = TRUE WHERE id = ?", id) == 1
 
 
@@ -131,6 +139,7 @@ def use_assertion(tx: Tx, client: str, jti: str, expires: int) -> bool:
 def revoke(tx: Tx, mark: str, expires: int) -> None:
     """Refuse, from the next request on, whatever carries the mark: a token's hash, a family, a person. It may be
     forgotten at `expires`."""
+    flushing.forget(tx)
     tx.run("DELETE FROM oauth_revoked WHERE expires < ?", tx.at)
     tx.run("INSERT INTO oauth_revoked (token, expires) VALUES (?, ?) ON CONFLICT DO NOTHING", mark, expires)
 

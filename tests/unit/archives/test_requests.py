@@ -60,8 +60,8 @@ def test_everything_else_is_refused(path: str) -> None:
     assert wanted(path, []) is None
 
 
-@pytest.mark.parametrize("key", ["StudyInstanceUID", "0020000D", "0020000d", "studyinstanceuid"])
-def test_a_search_names_one_study_by_any_of_its_names(key: str) -> None:
+@pytest.mark.parametrize("key", ["StudyInstanceUID", "0020000D"])
+def test_a_search_names_one_study_by_either_of_its_names(key: str) -> None:
     assert wanted("/studies", [(key, S), ("limit", "10")]) == Wanted(S, level="search")
 
 
@@ -69,6 +69,9 @@ def test_a_search_names_one_study_by_any_of_its_names(key: str) -> None:
     "query",
     [
         [("limit", "10")],
+        [("studyinstanceuid", S)],
+        [("0020000d", S)],
+        [("0020,000D", S)],
         [("StudyInstanceUID", "")],
         [("StudyInstanceUID", S), ("0020000D", R)],
         [("0020000D", R), ("StudyInstanceUID", S)],
@@ -111,7 +114,7 @@ VALUES = st.sampled_from([S, R, "", "*", f"{S}\\{R}", f"{S},{R}", "10", "all"])
 def test_whatever_is_let_through_names_exactly_one_study(query: list[tuple[str, str]], path: str) -> None:
     found = wanted(path, query)
     if found is not None:
-        named = {value for key, value in query if key.lower() in STUDY_KEYS}
+        named = {value for key, value in query if key in STUDY_KEYS}
         assert named <= {found.study} and found.study in (S, R, "10")
         assert path == "/studies" or found.study == S
 

@@ -284,6 +284,7 @@ def upgrade() -> None:
         sa.Column("launch_url", sa.Text(), nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("tolerates", sa.Text(), nullable=False),
+        sa.Column("flush_url", sa.Text(), nullable=True),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
