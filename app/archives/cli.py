@@ -90,8 +90,11 @@ def _private(path: Path, text: str) -> None:
     "--threads", type=click.IntRange(1, 1024), default=64, show_default=True, help="Images under way at once."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
-def serve(host: str, port: int, threads: int, workers: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="say where, as JSON, before serving")
+def serve(host: str, port: int, threads: int, workers: int, as_json: bool) -> None:
     """Serve /archive/proxy by itself, so that long transfers hold up nothing else. Until stopped."""
+    if as_json:
+        click.echo(json.dumps({"address": f"http://{host}:{port}", "threads": threads, "workers": workers}))
     Granian(
         "app.serving:archive_proxy",
         factory=True,
