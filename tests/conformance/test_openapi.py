@@ -19,6 +19,8 @@ VALUES = {
     "version": "1",
     "filename": "none.css",
     "name": "nobody",
+    "slug": "name",
+    "kind": "acknowledgement",
 }
 
 

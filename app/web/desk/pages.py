@@ -9,15 +9,16 @@ from flask import Blueprint, Response
 from app.fhir.outcome import Fault
 from app.interactions import Services, source_health
 from app.pages import Visitor
+from app.pathways import identity_review
 from app.pathways.choice import desk
-from app.web.desk import audit, health, paper, policy, requests, tasks
+from app.web.desk import audit, care, health, holds, paper, policy, requests, tasks
 from app.web.desk.room import Room
 
 
 def blueprints(services: Services, visitor: Callable[[], Visitor | None]) -> Iterator[Blueprint]:
     """`visitor` is whoever is signed in at this browser."""
     room = Room("desk", services, visitor, ["privacy"])
-    for part in (requests, paper, tasks, audit, policy, health):
+    for part in (requests, paper, tasks, holds, audit, policy, health):
         part.add(room)
 
     @room.pages.get("")
@@ -29,9 +30,12 @@ def blueprints(services: Services, visitor: Callable[[], Visitor | None]) -> Ite
             if fault.status != 403:
                 raise
             waiting = []
-        reviews = tasks.listed(room)
+        reviews, held = tasks.listed(room), identity_review.holds(services, room.asked)
         with services.store.begin(reads=True) as tx:
             sources = source_health.health(services, tx)
-        return room.show("overview", waiting=waiting, reviews=reviews, sources=sources, kinds=tasks.KINDS)
+        return room.show("overview", waiting=waiting, reviews=reviews, holds=held, sources=sources, kinds=tasks.KINDS)
 
     yield room.pages
+    treating = Room("care", services, visitor, care.ROLES)
+    care.add(treating)
+    yield treating.pages

@@ -7,6 +7,7 @@ name, so that what is another organisation's is not there (404), whatever stands
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ MENU = (
     ("/desk", "Overview"),
     ("/desk/requests", "Requests"),
     ("/desk/reviews", "Reviews"),
+    ("/desk/holds", "Held studies"),
     ("/desk/audit", "Audit"),
     ("/desk/policy", "Policy"),
     ("/desk/sources", "Sources"),
@@ -58,8 +60,10 @@ class Room:
 
     @property
     def asked(self) -> Asked:
-        """The person who is here, asking."""
-        return Asked(g.here.subject)
+        """The person who is here, asking: whoever gives care does so to treat, where the log-in says nothing else."""
+        subject = g.here.subject
+        treats = subject.purpose is None and subject.role in ("clinician", "clerical")
+        return Asked(replace(subject, purpose="TREAT") if treats else subject)
 
     def show(self, template: str, status: int = 200, **shown: Any) -> Response:
         shown |= {"day": self.day, "moment": self.moment, "menu": self.menu, "place": request.path}
