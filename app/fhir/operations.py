@@ -74,6 +74,12 @@ OPERATIONS: dict[str, Operation] = {
             ("Task",),
         ),
         Operation(
+            "process-message",
+            ("system",),
+            HL7 + "MessageHeader-process-message",
+            "Take what a record system says happened to a visit, and work out the patient's EpisodeOfCare anew.",
+        ),
+        Operation(
             "convene-mdt",
             ("type",),
             OURS + "convene-mdt",

@@ -38,6 +38,7 @@ from app.interactions import (
     vread,
 )
 from app.pathways import break_glass, break_glass_review, mdt
+from app.pathways.epr.feed import process_message
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
@@ -151,6 +152,10 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         who = asked()
         return reply(mdt.operation(services, who, negotiate.resource(request, most)))
 
+    def system_message() -> Response:
+        who = asked()
+        return reply(process_message(services, who, negotiate.resource(request, most)))
+
     def patient_disclosures(id: str) -> Response:
         return reply(disclosures.disclosures(services, asked(), id, pairs()))
 
@@ -208,6 +213,7 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         ("GET", "/.well-known/smart-configuration", "smart-configuration", smart_configuration),
         ("POST", "/", "transaction", system),
         ("POST", "", "transaction", system),
+        ("POST", "/$process-message", "$process-message", system_message),
         ("GET", "/_history", "history-system", system_history),
         ("GET", "/<type_name>", "search-type", type_get),
         ("POST", "/<type_name>/_search", "search-type", type_search),

@@ -15,6 +15,7 @@ from app.storage import (  # noqa: F401  (the modules that define the tables)
     authorizations,
     drafts,
     emergencies,
+    events,
     idempotency,
     oauth,
     people,

@@ -149,6 +149,25 @@ def upgrade() -> None:
         batch_op.create_index("attempt_holder", ["kind", "holder", "at"], unique=False)
 
     op.create_table(
+        "epr_event",
+        sa.Column("org", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("sender", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("control", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("patient", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("pathway", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("effect", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("visit", sa.Text(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=True),
+        sa.Column("high", sa.BigInteger(), nullable=True),
+        sa.Column("received", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("org", "sender", "control"),
+    )
+    with op.batch_alter_table("epr_event", schema=None) as batch_op:
+        batch_op.create_index("epr_event_episode", ["org", "patient", "pathway"], unique=False)
+
+    op.create_table(
         "epoch",
         sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -722,6 +741,10 @@ def downgrade() -> None:
     op.drop_table("held_study")
     op.drop_table("identity_choice")
     op.drop_table("epoch")
+    with op.batch_alter_table("epr_event", schema=None) as batch_op:
+        batch_op.drop_index("epr_event_episode")
+
+    op.drop_table("epr_event")
     with op.batch_alter_table("agenda", schema=None) as batch_op:
         batch_op.drop_index("agenda_at")
 
