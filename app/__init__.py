@@ -54,6 +54,10 @@ class Parts:
     def verify(self, token: str) -> Subject | None:
         return self.tokens.subject(token) or self.issuers.subject(token)
 
+    def claimed(self, token: str) -> Subject | None:
+        """As `verify`, but whether a token of ours is good still is left to be asked."""
+        return self.tokens.claimed(token) or self.issuers.subject(token)
+
 
 def _parts(settings: Settings) -> Parts:
     observability.configure(settings.log_level, settings.log_format)
@@ -90,7 +94,7 @@ def create_app(settings: Settings) -> Flask:
     _sessions(app, settings, parts.keys)
     chrome.prepare(app)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
-    app.register_blueprint(routes.blueprint(services, verify, smart_configuration))
+    app.register_blueprint(routes.blueprint(services, verify, parts.claimed, smart_configuration))
     app.register_blueprint(smart.blueprint(services, server, tokens))
     flow = Flow(services)
     app.register_blueprint(pages.blueprint(flow, [Login(one.name, one.title) for one in issuers.trusted if one.login]))

@@ -14,9 +14,10 @@ from typing import Any
 from app.access import duties, information, ownership, permissions
 from app.access.narrowing import admits
 from app.access.reasoning import note, reasoned
-from app.access.scopes import authorize, ceiling
+from app.access.requesting import Requesting
+from app.access.scopes import allows, authorize, ceiling
 from app.access.subject import Subject
-from app.access.view import NO_RELATIONSHIP, OF_REQUEST, WRONG_PURPOSE, View, orders_by_what_is_shown, view
+from app.access.view import NO_RELATIONSHIP, OF_REQUEST, WRONG_PURPOSE, View, orders_by_what_is_shown, ordinary, view
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.registry import TYPES
@@ -36,63 +37,24 @@ from app.policy.grant import (
     Studies,
 )
 from app.policy.model import Request, Requester
-from app.policy.predicate import FALSE
+from app.policy.predicate import FALSE, Expr
 from app.policy.relationship import RULES
 from app.policy.rules import locating_is_reading
-from app.policy.switches import Switches
 from app.storage import audit
 from app.storage.engine import Tx
-from app.storage.projection import ORGANISATIONS_WRITTEN
 from app.storage.resources import Stored
 
 MATCHING = Subject("registry", "registry", None)  # the registry itself, which asks for nobody
 
+MOST_ORDINARY = 4096
 WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
 @dataclass
-class Enforcement:
+class Enforcement(Requesting):
     """Decides for every door. `reads_all` lets the steward read everything, for conformance suites (demo mode)."""
 
-    switches: Switches
-    reads_all: bool = False
-    organisations: information.Organisations = field(default_factory=information.Organisations)
-
-    # Who is asking ------------------------------------------------------------------------------------------------
-
-    def requester(self, tx: Tx, subject: Subject) -> Requester:
-        """The subject as policy knows it, with the organisations and groups it stands for now."""
-        asked, found = tx.memory.get("requester", (None, None))
-        if asked == subject:
-            return found  # type: ignore[no-any-return]
-        known = self.organisations_of(tx, subject.epoch)
-        key = subject.organisation
-        tree = known.tree(key) if key else frozenset()
-        groups, groups_until = information.NO_GROUPS
-        if subject.practitioner:
-            groups, groups_until = information.groups_of(tx, subject.practitioner, tree, tx.at)
-        found = Requester(
-            organisation=key,
-            tree=tree,
-            ancestors=known.ancestors(key) if key else frozenset(),
-            practitioner=subject.practitioner,
-            role=subject.role,
-            client=subject.client_id,
-            groups=groups,
-            groups_until=groups_until,
-            auth_time=subject.auth_time,
-            patient=subject.patient,
-            credential_until=subject.expires,
-        )
-        tx.memory["requester"] = subject, found
-        return found
-
-    def organisations_of(self, tx: Tx, number: int | None = None) -> information.Organisations:
-        """The organisations as they stand in this transaction; `number` is their epoch where it has been read."""
-        known = self.organisations.current(tx, number)
-        if not tx.memory.get(ORGANISATIONS_WRITTEN):  # nobody else may see what has not been committed
-            self.organisations = known
-        return known
+    ordinary: dict[tuple[Requester, str | None], Expr] = field(default_factory=dict)
 
     # Reading ------------------------------------------------------------------------------------------------------
 
@@ -111,6 +73,33 @@ class Enforcement:
         grant = self._permit(tx, subject, interaction, type_name, query, id)
         within = ceiling(subject, type_name, interaction)
         return replace(grant, within=within) if within else grant
+
+    def foreseen(self, tx: Tx, subject: Subject, interaction: str, type_name: str) -> Grant | None:
+        """What `permit` will say if the studies asked for are those of somebody with an ordinary relationship to the
+        requester and nothing else on file. Storage may look ahead with it; what it finds is released by no other grant
+        than one that says the same (app.storage.foresight)."""
+        ordinary = type_name == "ImagingStudy" and locating_is_reading(subject.role, self.switches)
+        if (
+            not ordinary
+            or (subject.kind == "steward" and self.reads_all)
+            or not allows(subject, type_name, interaction)
+        ):
+            return None
+        shown = self._ordinary(self.requester(tx, subject), subject.purpose, tx.at)
+        if shown == FALSE:
+            return None
+        within = ceiling(subject, type_name, interaction)
+        rows: dict[str, tuple[Rule, ...]] = {type_name: (Studies(otherwise=shown),), "Patient": (Everything(),)}
+        return Grant("", tx.at, rows, reasons=("FORESEEN",), within=within)
+
+    def _ordinary(self, requester: Requester, purpose: str | None, at: int) -> Expr:
+        """The condition for studies of an ordinary patient. It may be out of date: it is only ever compared."""
+        key = requester, purpose
+        if key not in self.ordinary:
+            if len(self.ordinary) >= MOST_ORDINARY:
+                self.ordinary.clear()
+            self.ordinary[key] = ordinary(Request(requester, purpose), self.switches, at).permit
+        return self.ordinary[key]
 
     def _permit(
         self, tx: Tx, subject: Subject, interaction: str, type_name: str, query: Query | None, id: str | None

@@ -8,7 +8,6 @@ from typing import Any
 
 from app.fhir.query import AnyOf, Chain, Clause, Condition, Has, Query, Reference, Token
 from app.fhir.registry import TYPES
-from app.policy import organisation
 from app.policy.decide import Person
 from app.policy.directive import Directive
 from app.policy.grant import Population
@@ -21,7 +20,7 @@ from app.storage.keys import code_hash, fact_mark, param_number, short
 from app.storage.persons import DECEASED, INDETERMINATE, RESTRICTED
 from app.storage.predicate import condition as asked_of
 from app.storage.predicate import relationship_holds
-from app.storage.projection import ORGANISATIONS_WRITTEN, REPORT_NAMES
+from app.storage.projection import REPORT_NAMES
 from app.storage.search import driving
 from app.storage.sql import Sql, any_of, joined, sql
 
@@ -33,9 +32,6 @@ WHOLE = (
     f"(s.type = {STUDY} OR (s.type = {REPORT} AND NOT EXISTS (SELECT 1 FROM reference n WHERE n.patient = s.patient"
     f" AND n.rid = s.rid AND n.param = {REPORT_NAMES})))"
 )
-
-
-NO_GROUPS: tuple[frozenset[str], int | None] = (frozenset(), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,16 @@ def _named(type_name: str, condition: Condition) -> Names | None:
 
 def touched(query: Query) -> frozenset[str]:
     """Every type whose rows can change the answer to the query."""
-    found = {query.type}
+    found = {query.type, *led_to(query)}
+    for include in query.includes:
+        found.add(include.source)
+        found.update([include.target] if include.target else include.param.targets)
+    return frozenset(found & TYPES.keys())
+
+
+def led_to(query: Query) -> set[str]:
+    """The types that chains and `_has` of the query lead to."""
+    found = set[str]()
 
     def walk(condition: Condition) -> None:
         match condition:
@@ -105,10 +110,12 @@ def touched(query: Query) -> frozenset[str]:
 
     for condition in query.where:
         walk(condition)
-    for include in query.includes:
-        found.add(include.source)
-        found.update([include.target] if include.target else include.param.targets)
-    return frozenset(found & TYPES.keys())
+    return found
+
+
+def foreseeable(query: Query) -> bool:
+    """Whether a search is about few patients and leads to nothing else, so that storage may look ahead."""
+    return led_to(query) <= {"Patient"} and (named(query) is not None or exact(query) is not None)
 
 
 # Types of which a search for studies may tell without asking who else is in the requester's care.
@@ -118,24 +125,36 @@ ALONE = frozenset(
 MOST_NARROWED = 50
 
 
+def exact(query: Query) -> Clause | None:
+    """The condition by which a search that names no patient finds few: an exact identifier or UID, where nobody else can
+    change the answer."""
+    condition = driving(query) if touched(query) <= ALONE else None
+    if not isinstance(condition, Clause) or not condition.values or condition.modifier is not None:
+        return None
+    if not _is_uid(query, condition) and not is_identifier(condition.param):
+        return None
+    return condition
+
+
+def _is_uid(query: Query, condition: Clause) -> bool:
+    return condition.param.name in UID_PARAMS.get(query.type, ())
+
+
 def narrowed(tx: Tx, query: Query) -> tuple[int, ...] | None:
     """The patients (rids) whom every match is about, where an exact identifier or UID makes them few; else None.
 
     So a search that names no patient needs the facts of these alone, not of everyone in the requester's care.
     """
-    condition = driving(query) if touched(query) <= ALONE else None
-    if not isinstance(condition, Clause) or not condition.values or condition.modifier is not None:
+    condition = exact(query)
+    if condition is None:
         return None
-    uids = UID_PARAMS.get(query.type, ())
-    uid = condition.param.name in uids
-    if not uid and not is_identifier(condition.param):
-        return None
+    uid = _is_uid(query, condition)
     found: set[int] = set()
     for value in condition.values:
         if not isinstance(value, Token) or not value.code:
             return None
         if uid:
-            key = sql("x.value = ?", uid_hash(uids.index(condition.param.name), value.code))
+            key = sql("x.value = ?", uid_hash(UID_PARAMS[query.type].index(condition.param.name), value.code))
         else:
             key = sql("x.value = ? AND x.param = ?", short(value.code), param_number(condition.param.key))
             if value.system is not None:
@@ -365,39 +384,3 @@ def groups_of(tx: Tx, practitioner: str, tree: Iterable[str], at: int) -> tuple[
     now = frozenset(source for source, low, _ in rows if low is None or low <= at)
     changes = [moment for _, low, high in rows for moment in (low, high) if moment is not None and moment > at]
     return now, min(changes, default=None)
-
-
-# Organisations ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Organisations:
-    """The organisations as they stood at one number of their epoch. Never changed, only replaced: see `current`."""
-
-    number: int = -1
-    entries: tuple[organisation.Entry, ...] = ()
-    trees: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    def current(self, tx: Tx, number: int | None = None) -> Organisations:
-        """These, if nothing has been written since, else the organisations read anew. `number` is their epoch where this
-        request has read it; it counts no more once this transaction has written an organisation."""
-        if number is None or tx.memory.get(ORGANISATIONS_WRITTEN):
-            row = tx.one("SELECT number FROM epoch WHERE name = 'organisation'")
-            number = int(row[0]) if row else 0
-        if number == self.number:
-            return self
-        rows = tx.rows("SELECT key, parent, kinds, successor FROM organisation")
-        entries = (
-            organisation.Entry(key, parent, frozenset(kinds.split()), successor)
-            for key, parent, kinds, successor in rows
-        )
-        return Organisations(number, tuple(entries))
-
-    def tree(self, key: str) -> frozenset[str]:
-        """The keys that count as `key` (P7)."""
-        if key not in self.trees:
-            self.trees[key] = organisation.tree(self.entries, key)
-        return self.trees[key]
-
-    def ancestors(self, key: str) -> frozenset[str]:
-        return organisation.ancestors(self.entries, key)

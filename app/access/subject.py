@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from app.access.standing import Standing
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -28,9 +30,9 @@ class Subject:
     tolerates: tuple[str, ...] = ()
     token: str | None = None
     address: str = ""
-    epoch: int | None = field(
-        default=None, compare=False
-    )  # the number of the organisations, as the token was asked after
+    # The number of the organisations, as the token was asked after; or, where it has not been yet, what will ask.
+    epoch: int | None = field(default=None, compare=False)
+    standing: Standing | None = field(default=None, compare=False)
     user: str | None = None
     family: str | None = None
     emergency: str | None = None

@@ -66,15 +66,16 @@ def view(
         population,
         tuple(residual(request, group.person, switches, at) for group in known.groups),
         residual(request, Person(frozenset({"Patient/*"})), switches, at),
-        residual(request, _ordinary(requester), switches, at) if population is not None else None,
+        ordinary(request, switches, at) if population is not None else None,
     )
 
 
-def _ordinary(requester: Requester) -> Person:
-    """Someone with a relationship to the requester and nothing else on file."""
-    orgs = frozenset({requester.organisation}) if requester.organisation else frozenset()
+def ordinary(request: Request, switches: Switches, at: int) -> Residual:
+    """The decision for someone with a relationship to the requester and nothing else on file."""
+    own = request.requester.organisation
+    orgs = frozenset({own}) if own else frozenset()
     episode = Relationship("EpisodeOfCare/*", 0, "episode", "active", "Patient/*", orgs)
-    return Person(frozenset({"Patient/*"}), relationships=(episode,))
+    return residual(request, Person(frozenset({"Patient/*"}), relationships=(episode,)), switches, at)
 
 
 def orders_by_what_is_shown(query: Query) -> None:

@@ -21,18 +21,24 @@ def carry(
     """Run `work` in a transaction that the database may ask to have run again. What it refuses is recorded too, with
     what was decided on the way to the refusal."""
     decided: Grant | None = None
+    standing = asked.subject.standing
 
     def attempt(tx: Tx) -> T:
         nonlocal decided
+        if standing is not None:
+            standing.ask(tx)
         try:
             return work(tx)
         except Fault:
+            tx.settle()  # whose token is good no more is told that, and nothing else
             decided = noted(tx)
             raise
 
     try:
         return services.store.retry(attempt)
     except Fault as fault:
+        if standing is not None and standing.number is None:  # nobody's request: the edge records it as such
+            raise
         if decided is not None and decided.due:
             due = decided.due
             services.store.retry(lambda tx: services.enforcement.discharge(tx, due))

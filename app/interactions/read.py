@@ -41,6 +41,9 @@ def apply(
     elements: tuple[str, ...] = (),
 ) -> Answer:
     """read inside a transaction that is open already."""
+    foreseen = services.enforcement.foreseen(tx, asked.subject, "read", type_name)
+    if foreseen is not None:
+        resources.foresee(tx, foreseen, type_name, id)
     grant = services.enforcement.permit(tx, asked.subject, "read", type_name, id=id)
     if type_name == "AuditEvent":
         found = audit.read(tx, grant, id)

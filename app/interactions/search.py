@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.access import audit
+from app.access.information import foreseeable
 from app.fhir import bundle
 from app.fhir.outcome import Fault, Issue, operation_outcome
 from app.fhir.query import Query
@@ -72,6 +73,9 @@ def apply(
     raw: str = "",
 ) -> Answer:
     """search inside a transaction that is open already."""
+    foreseen = services.enforcement.foreseen(tx, asked.subject, "search-type", query.type)
+    if foreseen is not None and foreseeable(query):
+        store_search.foresee(tx, foreseen, query)
     grant = services.enforcement.permit(tx, asked.subject, "search-type", query.type, query=query)
     page = audit.search(tx, grant, query) if query.type == "AuditEvent" else store_search.run(tx, grant, query)
     audit.record(

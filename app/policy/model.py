@@ -8,7 +8,7 @@ names no study is judged as if it were one, `DiagnosticReport/` + id).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ROLES = ("clinician", "clerical", "privacy", "patient", "system")
 ACTIONS = ("discover", "read", "locate")
@@ -31,6 +31,10 @@ class Requester:
     auth_time: int | None = None
     patient: str | None = None  # for the patient's own channel
     credential_until: int | None = None
+
+    def among(self, groups: frozenset[str], until: int | None) -> Requester:
+        """The same requester as one of these groups, until that changes."""
+        return replace(self, groups=groups, groups_until=until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from werkzeug.datastructures import Headers
 
+from app.access.standing import CHALLENGE, rejected
 from app.access.subject import Subject
 from app.fhir.outcome import Fault
-
-CHALLENGE = 'Bearer realm="imaging registry"'
 
 
 def authenticate(verify: Callable[[str], Subject | None], headers: Headers) -> Subject:
@@ -24,9 +23,5 @@ def authenticate(verify: Callable[[str], Subject | None], headers: Headers) -> S
         )
     subject = verify(token.strip())
     if subject is None:
-        raise Fault(
-            "login",
-            "the access token is not valid (any more); expected a current one",
-            headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'},
-        )
+        raise rejected()
     return subject

@@ -42,6 +42,7 @@ from app.pathways.epr.feed import process_message
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
+from app.storage.engine import Tx
 
 # A type below a patient: any other word there, as in /Patient/1/_history, means something else.
 _ANY = f"any({', '.join(name for name, one in TYPES.items() if one.compartment)})"
@@ -50,12 +51,13 @@ Verify = Callable[[str], Subject | None]
 SmartConfiguration = Callable[[Settings], dict[str, Any]]
 
 
-def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> Blueprint:
-    """/fhir and everything below it."""
+def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartConfiguration) -> Blueprint:
+    """/fhir and everything below it. `verify` asks at once whether a token is good, `claimed` leaves that to the first round
+    trip of what is asked for."""
     fhir = Blueprint("fhir", __name__, url_prefix="/fhir")
     most = services.settings.max_bytes
 
-    def asked() -> Asked:
+    def asked(verify: Verify = verify) -> Asked:
         id = (request.view_args or {}).get("id", "")
         if "\0" in id:  # which a database may not even be asked for
             raise Fault("not-found", "no resource with this id; expected the id of one")
@@ -73,7 +75,22 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
     def criteria() -> str:
         return request.query_string.decode("latin-1")
 
+    def proved() -> None:
+        """Ask now about a token of which nothing has been asked yet. Raises Fault "login"."""
+        who: Asked | None = g.get("asked")
+        standing = who.subject.standing if who is not None else None
+        if standing is not None and standing.number is None:
+            g.asked = None
+
+            def ask(tx: Tx) -> None:
+                standing.ask(tx)
+                tx.settle()
+
+            services.store.retry(ask)
+            g.asked = who
+
     def reply(answer: Answer) -> Response:
+        proved()
         return negotiate.respond(request, answer)
 
     def metadata() -> Response:
@@ -92,13 +109,13 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         return reply(history.history(services, asked(), pairs()))
 
     def type_get(type_name: str) -> Response:
-        return reply(search.search(services, asked(), _held(type_name), pairs()))
+        return reply(search.search(services, asked(claimed), _held(type_name), pairs()))
 
     def type_search(type_name: str) -> Response:
         return reply(search.search(services, asked(), _held(type_name), [*pairs(), *_form(most)]))
 
     def type_post(type_name: str) -> Response:
-        who = negotiate.conditional(asked(), pairs(), criteria())
+        who = negotiate.conditional(asked(claimed), pairs(), criteria())
         return reply(create.create(services, who, _held(type_name), negotiate.resource(request, most)))
 
     def type_put(type_name: str) -> Response:
@@ -163,7 +180,9 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
         options = dict(pairs())
         elements = tuple(filter(None, options.get("_elements", "").split(",")))
         return reply(
-            read.read(services, asked(), _held(type_name), id, summary=options.get("_summary"), elements=elements)
+            read.read(
+                services, asked(claimed), _held(type_name), id, summary=options.get("_summary"), elements=elements
+            )
         )
 
     def instance_put(type_name: str, id: str) -> Response:
@@ -263,6 +282,10 @@ def blueprint(services: Services, verify: Verify, smart: SmartConfiguration) -> 
 
     @fhir.errorhandler(Exception)
     def failed(error: Exception) -> Response:
+        try:
+            proved()
+        except Exception as second:
+            error = second
         return errors.answer(request, errors.recorded(services, request, error))
 
     def unrouted(error: HTTPException) -> Response | HTTPException:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from app.access.standing import Standing
 from app.access.subject import Subject
 from app.config import Settings
 from app.smart import jose
@@ -82,16 +83,23 @@ class Tokens:
 
     def subject(self, token: str) -> Subject | None:
         """Who a token speaks for; None if it is not good (any more)."""
+        found = self.claimed(token)
+        if found is None or found.standing is None:
+            return None
+        standing = found.standing
+        with self.store.begin(reads=True) as tx:
+            epoch = oauth.standing(tx, standing.client, standing.marks)
+        return None if epoch is None else replace(found, epoch=epoch, standing=None)
+
+    def claimed(self, token: str) -> Subject | None:
+        """Who a token says that it speaks for, as far as it tells itself; its standing is still to be asked."""
         if len(token) > LONGEST or not token.isascii():
             return None
         mark = hashed(token)
         subject = self.seen.get(mark) or self._verified(token, mark)
-        now = self.store.clock()
-        if subject is None or (subject.expires or 0) <= now:
+        if subject is None or (subject.expires or 0) <= self.store.clock():
             return None
-        with self.store.begin(reads=True) as tx:
-            epoch = oauth.standing(tx, subject.client_id, (mark, *marks(subject)))
-        return None if epoch is None else replace(subject, epoch=epoch)
+        return replace(subject, standing=Standing(subject.client_id, (mark, *marks(subject))))
 
     def _verified(self, token: str, mark: str) -> Subject | None:
         claims = self.keys.verify(token, TYP)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +17,13 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import Pool, PoolProxiedConnection
 
 from app.fhir.outcome import Fault
 from app.storage.links import Group, Link, PostgreSQL, SQLite, array
+from app.storage.pooling import Pool
 from app.storage.sending import Queued
 from app.storage.waking import Listener, Waker
+from app.storage.wire import Row
 
 T = TypeVar("T")
 
@@ -44,11 +44,24 @@ class Tx:
     in this transaction and would be asked again.
     """
 
-    __slots__ = ("_begun", "_link", "_queue", "at", "base_url", "dialect", "memory", "postgresql", "told", "zone")
+    __slots__ = (
+        "_ahead",
+        "_begun",
+        "_link",
+        "_queue",
+        "at",
+        "base_url",
+        "dialect",
+        "memory",
+        "postgresql",
+        "told",
+        "zone",
+    )
 
     def __init__(self, link: Link, at: int, zone: str, base_url: str = "") -> None:
         self._link = link
         self._queue: list[Queued] = []
+        self._ahead: list[tuple[str, Sequence[Any], Callable[[list[Row]], None]]] = []
         self._begun = False
         self.dialect = link.dialect
         self.postgresql = link.dialect == "postgresql"
@@ -58,11 +71,31 @@ class Tx:
         self.memory: dict[Any, Any] = {}
         self.told = False  # whether somebody waits for what is written here
 
-    def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        """All rows of a query, after everything queued has been sent."""
-        if self._queue:
-            self.flush()
+    def rows(self, sql: str, *params: Any) -> list[Row]:
+        """All rows of a query, in one round trip with everything that was queued before it or is asked ahead."""
+        if self._queue or self._ahead:
+            return self._trip((sql, params))[0]
         return self._link.rows(sql, params)
+
+    def ahead(self, sql: str, params: Sequence[Any], found: Callable[[list[Row]], None]) -> None:
+        """Ask in the round trip of the next statement, whatever that is. `found` is given the rows before anything else
+        of that trip is looked at, and before anything is committed; what it raises ends the work."""
+        self._ahead.append((sql, params, found))
+
+    def settle(self) -> None:
+        """Ask now what was to be asked ahead, if it has not been."""
+        if self._ahead:
+            self._trip()
+
+    def _trip(self, *asked: tuple[str, Sequence[Any]]) -> list[list[Row]]:
+        ahead, self._ahead = self._ahead, []
+        queue, self._queue = self._queue, []
+        begin = bool(queue) and not self._begun
+        self._begun = self._begun or begin
+        found = self._link.trip([(sql, params) for sql, params, _ in ahead], queue, asked, begin)
+        for (_, _, look), rows in zip(ahead, found, strict=False):
+            look(rows)
+        return found[len(ahead) :]
 
     def one(self, sql: str, *params: Any) -> tuple[Any, ...] | None:
         rows = self.rows(sql, *params)
@@ -71,8 +104,7 @@ class Tx:
     def run(self, sql: str, *params: Any) -> int:
         """A statement that changes rows; the number of rows changed."""
         self.begin()
-        if self._queue:
-            self.flush()
+        self.flush()
         return self._link.change(sql, params)
 
     def many(self, sql: str, params: Sequence[Sequence[Any]]) -> None:
@@ -83,31 +115,28 @@ class Tx:
     def begin(self) -> None:
         """Open the transaction now. On SQLite as the one writer, for an upgrade from reading to writing cannot wait."""
         if not self._begun:
+            self.settle()
             self._link.begin()
             self._begun = True
 
     def flush(self) -> None:
         """Send what is queued."""
-        if queue := self._queue:
-            self.begin()
-            self._queue = []
-            self._link.send(queue)
+        if self._queue:
+            self._trip()
 
     def commit(self) -> None:
         """Make durable what was written. One queued write after nothing but reads is a transaction of its own."""
-        if not self._begun and self._queue:
-            queue, self._queue = self._queue, []
-            self._link.commit_queue(queue)
-        elif self._begun:
-            if self._queue:
-                queue, self._queue = self._queue, []
-                self._link.send(queue)
-            self._link.commit()
+        self.settle()
+        queue, self._queue = self._queue, []
+        if self._begun:
+            self._link.commit(queue)
             self._begun = False
+        elif queue:
+            self._link.commit_queue(queue)
 
     def rollback(self) -> None:
         """Undo what was written, whatever state the connection was left in."""
-        self._queue = []
+        self._queue, self._ahead = [], []
         self._begun = False
         self._link.rollback()
 
@@ -120,6 +149,47 @@ class Tx:
 
 class Contention(Exception):
     """Another transaction took or changed the row first: the work is to be done again from the start."""
+
+
+class Begun:
+    """A block that is one transaction on a link of its own."""
+
+    __slots__ = ("_link", "_store", "_tx")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> Tx:
+        store = self._store
+        self._link = store._pool.take()
+        self._tx = Tx(self._link, store.clock(), store.zone, store.base_url)
+        return self._tx
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        tx, store = self._tx, self._store
+        try:
+            if error is None:
+                tx.commit()
+                if tx.told and store._waker is not None:
+                    store._waker.ring()
+                store._pool.give(self._link)
+                return
+        except BaseException as failed:
+            self._undone(failed)
+            raise
+        self._undone(error)
+
+    def _undone(self, error: BaseException) -> None:
+        """Nothing was written; a link that is of no use any more is not kept."""
+        try:
+            self._tx.rollback()
+        except BaseException:
+            self._link.close()
+            raise
+        if lost(error):
+            self._link.close()
+        else:
+            self._store._pool.give(self._link)
 
 
 class Store:
@@ -138,39 +208,26 @@ class Store:
         self.base_url = base_url
         self.engine = _engine(url)
         self.dialect = self.engine.dialect.name
-        self._pool = _transactions(self.engine)
         self._group = Group() if self.dialect == "sqlite" else None
+        self._pool = Pool(self._link)
         self._waker = Waker(self.engine) if self.dialect == "postgresql" else None
 
-    @contextmanager
-    def begin(self, *, reads: bool = False) -> Iterator[Tx]:
+    def begin(self, *, reads: bool = False) -> Begun:
         """A transaction that commits at the end of the block and leaves nothing on any exception. `reads` says that it
         only reads."""
-        connection = self._pool.connect()
-        try:
-            tx = Tx(self._link(connection), self.clock(), self.zone, self.base_url)
-            try:
-                yield tx
-                tx.commit()
-                if tx.told and self._waker is not None:
-                    self._waker.ring()
-            except BaseException:
-                tx.rollback()
-                raise
-        except BaseException as error:
-            if lost(error):
-                connection.invalidate()
-            raise
-        finally:
-            connection.close()
+        return Begun(self)
 
-    def _link(self, connection: PoolProxiedConnection) -> Link:
-        link = connection.info.get("link")
-        if link is None:
-            driver: Any = connection.driver_connection
-            link = PostgreSQL(driver) if self._group is None else SQLite(driver, self._group)
-            connection.info["link"] = link
-        return link
+    def _link(self) -> Link:
+        """A new connection on which nothing begins by itself: see Tx.begin."""
+        if self._group is not None:
+            return SQLite(self.engine.raw_connection(), self._group)
+        arguments, options = self.engine.dialect.create_connect_args(self.engine.url)
+        connection = psycopg.connect(*arguments, **options)
+        try:
+            return PostgreSQL(connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def retry(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction, again when the database asks for it. Raises Fault "transient" at the end."""
@@ -191,7 +248,7 @@ class Store:
         return Listener(self.engine)
 
     def close(self) -> None:
-        self._pool.dispose()
+        self._pool.close()
         self.engine.dispose()
 
 
@@ -238,27 +295,6 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(url, parsed.database)
     return create_engine(url, pool_size=1, max_overflow=8, pool_recycle=1800, pool_timeout=10)
-
-
-def _transactions(engine: Engine) -> Pool:
-    """Connections on which nothing begins by itself: see Tx.begin."""
-    if engine.dialect.name == "sqlite":
-        return engine.pool  # its connections are such
-    hot = create_engine(
-        engine.url,
-        pool_size=8,
-        max_overflow=-1,
-        pool_recycle=1800,
-        pool_timeout=10,
-        pool_use_lifo=True,
-        pool_reset_on_return=None,
-    )
-
-    @event.listens_for(hot, "connect")
-    def autocommit(connection: Any, _record: Any) -> None:
-        connection.autocommit = True
-
-    return hot.pool
 
 
 def _sqlite(url: str, path: str | None) -> Engine:

@@ -9,30 +9,43 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psycopg
+from sqlalchemy.pool import PoolProxiedConnection
 
 from app.storage.sending import COPY_FROM, MANY, Queued, gathered, numbered, plain, shared, statements
 from app.storage.wire import Row, Wire
+
+Statement = tuple[str, Sequence[Any]]
+BEGIN: Statement = ("BEGIN", ())
+COMMIT: Statement = ("COMMIT", ())
 
 
 class Link(Protocol):
     """One connection. Statements have `?` placeholders."""
 
     dialect: str
+    until: float  # the monotonic time from which it is not to be used again
 
     def rows(self, sql: str, params: Sequence[Any]) -> list[Row]: ...
+
+    def trip(
+        self, ahead: Sequence[Statement], queue: Sequence[Queued], asked: Sequence[Statement], begin: bool
+    ) -> list[list[Row]]:
+        """The rows of what is asked `ahead`, then, after the writes of the queue, in a transaction that is to `begin` with
+        them, those of what is `asked`: in one round trip where that is possible."""
 
     def change(self, sql: str, params: Sequence[Any]) -> int: ...
 
     def begin(self) -> None: ...
 
-    def send(self, queue: Sequence[Queued]) -> None: ...
-
-    def commit(self) -> None: ...
+    def commit(self, queue: Sequence[Queued]) -> None:
+        """End the transaction with the writes of the queue."""
 
     def commit_queue(self, queue: Sequence[Queued]) -> None:
         """Make a queue durable in a transaction that nothing was read in."""
 
     def rollback(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def array(values: Sequence[Any]) -> str:
@@ -47,15 +60,28 @@ class PostgreSQL:
     """A connection in autocommit: a statement outside a transaction is one."""
 
     dialect = "postgresql"
+    until = 0.0
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        connection.autocommit = True
         self._connection = connection
         self._wire = Wire(connection)
+        # What is asked here takes milliseconds at most; to compile a plan that looks dear takes fifty.
+        self._wire.say(b"SET jit = off")
 
     def rows(self, sql: str, params: Sequence[Any]) -> list[Row]:
         if len(params) > MANY:
             return self._wire.rows(*shared(sql, params, "$"))
         return self._wire.rows(numbered(sql), params)
+
+    def trip(
+        self, ahead: Sequence[Statement], queue: Sequence[Queued], asked: Sequence[Statement], begin: bool
+    ) -> list[list[Row]]:
+        first = [(numbered(sql), params) for sql, params in ahead]
+        written = self._written(queue, begin)
+        last = [(numbered(sql), params) for sql, params in asked]
+        found = self._wire.pipeline([*first, *written, *last])
+        return [*found[: len(first)], *found[len(first) + len(written) :]]
 
     def change(self, sql: str, params: Sequence[Any]) -> int:
         return self._wire.change(numbered(sql), params)
@@ -63,27 +89,37 @@ class PostgreSQL:
     def begin(self) -> None:
         self._wire.say(b"BEGIN")
 
-    def commit(self) -> None:
-        self._wire.say(b"COMMIT")
+    def commit(self, queue: Sequence[Queued]) -> None:
+        written = self._written(queue, False)
+        if written:
+            self._wire.pipeline([*written, COMMIT])
+        else:
+            self._wire.say(b"COMMIT")
 
     def rollback(self) -> None:
         self._connection.rollback()
 
-    def send(self, queue: Sequence[Queued]) -> None:
+    def close(self) -> None:
+        self._connection.close()
+
+    def _written(self, queue: Sequence[Queued], begin: bool) -> list[Statement]:
+        """The queue as statements that are still to be sent; many rows for one table are copied there at once."""
         together = list(gathered(queue))
-        if all(plain(sql) for sql, _ in together):
+        if all(plain(sql) for sql, _ in together) and any(len(rows) >= COPY_FROM for _, rows in together):
+            if begin:
+                self._wire.say(b"BEGIN")
+                begin = False
             for sql, rows in together:
                 if len(rows) >= COPY_FROM:
                     self._copy(sql, rows)
             together = [(sql, rows) for sql, rows in together if len(rows) < COPY_FROM]
-        if together:
-            self._wire.pipeline(statements(together))
+        return [*([BEGIN] if begin else ()), *statements(together)]
 
     def commit_queue(self, queue: Sequence[Queued]) -> None:
         if len(queue) == 1 and len(queue[0][1]) == 1:
             self._wire.change(numbered(queue[0][0]), queue[0][1][0])
             return
-        self._wire.pipeline([("BEGIN", ()), *statements(gathered(queue)), ("COMMIT", ())])
+        self._wire.pipeline([*self._written(queue, True), COMMIT])
 
     def _copy(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         found = plain(sql)
@@ -97,10 +133,13 @@ class SQLite:
     """A connection on which nothing begins by itself."""
 
     dialect = "sqlite"
+    until = 0.0
 
-    def __init__(self, connection: Any, group: Group) -> None:
-        self._connection = connection
-        self._cursor = connection.cursor()
+    def __init__(self, lent: PoolProxiedConnection, group: Group) -> None:
+        driver: Any = lent.driver_connection
+        self._lent = lent
+        self._connection = driver
+        self._cursor = self._connection.cursor()
         self._group = group
         self._writing = False
 
@@ -108,6 +147,15 @@ class SQLite:
         if len(params) > MANY:
             sql, params = shared(sql, params, "?")
         return self._cursor.execute(sql, params).fetchall()  # type: ignore[no-any-return]
+
+    def trip(
+        self, ahead: Sequence[Statement], queue: Sequence[Queued], asked: Sequence[Statement], begin: bool
+    ) -> list[list[Row]]:
+        found = [self.rows(sql, params) for sql, params in ahead]
+        if begin:
+            self.begin()
+        self.send(queue)
+        return [*found, *(self.rows(sql, params) for sql, params in asked)]
 
     def change(self, sql: str, params: Sequence[Any]) -> int:
         return self._cursor.execute(sql, params).rowcount  # type: ignore[no-any-return]
@@ -118,7 +166,8 @@ class SQLite:
         self._writing = True
         self._cursor.execute("BEGIN IMMEDIATE")
 
-    def commit(self) -> None:
+    def commit(self, queue: Sequence[Queued]) -> None:
+        self.send(queue)
         self._cursor.execute("COMMIT")
         self._over()
 
@@ -126,12 +175,17 @@ class SQLite:
         self._connection.rollback()
         self._over()
 
+    def close(self) -> None:
+        self._lent.invalidate()
+        self._lent.close()
+
     def _over(self) -> None:
         if self._writing:
             self._writing = False
             self._group.turn.release()
 
     def send(self, queue: Sequence[Queued]) -> None:
+        """Carry out the writes of the queue, in the transaction that is open."""
         for sql, rows in gathered(queue):
             self._cursor.executemany(sql, rows)
 
@@ -175,7 +229,7 @@ def _committed(link: SQLite, together: list[_Waiting]) -> bool:
         link.begin()
         for one in together:
             link.send(one.queue)
-        link.commit()
+        link.commit(())
     except Exception as error:
         failed = error
         link.rollback()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,11 +156,24 @@ def unrevoked(tx: Tx, mark: str) -> bool:
 def standing(tx: Tx, client: str, marks: Sequence[str]) -> int | None:
     """None unless the client is registered and not disabled, and none of the marks revoked; else the number that the
     organisations have now (the epoch), which everyone who asks in the client's name needs next."""
+    text, params = _standing(tx, client, marks)
+    return _number(tx.rows(text, *params))
+
+
+def ask_standing(tx: Tx, client: str, marks: Sequence[str], told: Callable[[int | None], None]) -> None:
+    """The same, asked in the round trip of the next statement."""
+    text, params = _standing(tx, client, marks)
+    tx.ahead(text, params, lambda rows: told(_number(rows)))
+
+
+def _standing(tx: Tx, client: str, marks: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
     text, param = tx.in_list("r.token", marks)
-    row = tx.one(
+    return (
         f"SELECT c.disabled, EXISTS (SELECT 1 FROM oauth_revoked r WHERE {text}),"
         " (SELECT e.number FROM epoch e WHERE e.name = 'organisation') FROM oauth_client c WHERE c.id = ?",
-        param,
-        client,
+        (param, client),
     )
-    return None if row is None or row[0] or row[1] else int(row[2] or 0)
+
+
+def _number(rows: list[tuple[Any, ...]]) -> int | None:
+    return None if not rows or rows[0][0] or rows[0][1] else int(rows[0][2] or 0)

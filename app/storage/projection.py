@@ -56,6 +56,7 @@ IDENTIFIED = ("Organization", "Practitioner", "Patient")
 RELATING = ("EpisodeOfCare", "Appointment", "CareTeam", "Group", "ServiceRequest")
 GROUPING = ("careteam", "group")  # kinds of relationship in which a requester has a place, whoever the patient is
 ORGANISATIONS_WRITTEN = "organisations written"
+PARENTS = "parents"  # of the organisations by key, where they have been read already
 
 STUDIES = ("ImagingStudy", "DiagnosticReport")
 
@@ -215,22 +216,32 @@ def learn(tx: Tx, now: Stored) -> None:
         return
     if now.type in RELATING:
         tx.memory.pop("requester", None)  # whose teams may be others now
-    tx.memory["there", now.ref] = True
-    tx.memory["means", f"owner:{now.ref}"] = now.owner
-    if now.type == "PractitionerRole":
-        tx.memory.pop(("means", now.ref), None)
-        tx.memory.pop(("means", f"post:{now.ref}"), None)
-    else:
-        tx.memory["means", now.ref] = now.owner if now.type == "Endpoint" else now.ref
-    if now.type == "Patient":
-        tx.memory["patient", now.id] = now.rid
-        tx.memory["name", now.rid] = now.ref
+    recall(tx, now.type, now.id, now.rid, now.owner)
+
+
+def recall(tx: Tx, type_name: str, id: str, rid: int, owner: str | None) -> None:
+    """Remember for this transaction what a resource in store stands for."""
+    ref, memory = f"{type_name}/{id}", tx.memory
+    memory["there", ref] = True
+    memory["means", f"owner:{ref}"] = owner
+    if type_name == "PractitionerRole":
+        memory.pop(("means", ref), None)
+        memory.pop(("means", f"post:{ref}"), None)
+    elif type_name != "Organization":
+        memory["means", ref] = owner if type_name == "Endpoint" else ref
+    elif owner is not None:  # its own key
+        memory["means", ref] = owner
+    if type_name == "Patient":
+        memory["patient", id] = rid
+        memory["name", rid] = ref
 
 
 def _resolve(tx: Tx, reference: str) -> str | None:
     if reference.startswith("identifier:"):
         return _by_identifier(tx, reference.removeprefix("identifier:"))
     if reference.startswith("parent:"):
+        if (parents := tx.memory.get(PARENTS)) is not None and not tx.memory.get(ORGANISATIONS_WRITTEN):
+            return parents.get(reference.removeprefix("parent:"))  # type: ignore[no-any-return]
         row = tx.one("SELECT parent FROM organisation WHERE key = ?", reference.removeprefix("parent:"))
         return row[0] if row else None
     if reference.startswith("owner:"):
@@ -380,38 +391,3 @@ def _organisation_row(tx: Tx, now: Stored, resource: dict[str, Any]) -> None:
         [(now.rid, now.id, entry.key, entry.parent, words(entry.kinds), entry.successor)],
     )
     bump(tx, "organisation")
-
-
-# What else must be derived again ---------------------------------------------------------------------------------
-
-
-def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[int]:
-    """Resources whose derived rows rest on this one: waiting for a patient, or naming an organisation or role."""
-    if now.type == "Patient" and not existing:
-        return [
-            rid
-            for (rid,) in tx.rows(
-                "SELECT DISTINCT rid FROM reference WHERE patient = 0 AND target = ? AND target_type = ?",
-                now.id,
-                TYPES["Patient"].code,
-            )
-        ]
-    arrived = now.type in ("Practitioner", "Group", "CareTeam") and (not existing or now.deleted)
-    if arrived or now.type in ("Organization", "PractitionerRole", "Endpoint"):
-        if now.type == "Endpoint" and not (existing and _owner_changed(tx, now)):
-            return []
-        return [
-            rid
-            for (rid,) in tx.rows(
-                "SELECT DISTINCT rid FROM reference WHERE target = ? AND target_type = ? AND rid <> ?",
-                now.id,
-                TYPES[now.type].code,
-                now.rid,
-            )
-        ]
-    return []
-
-
-def _owner_changed(tx: Tx, now: Stored) -> bool:
-    row = tx.one("SELECT owner FROM history WHERE rid = ? AND version = ?", now.rid, now.version - 1)
-    return row is None or row[0] != now.owner

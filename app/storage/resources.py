@@ -21,10 +21,12 @@ from app.fhir.query import Clause, Query, Token
 from app.fhir.registry import TYPES
 from app.fhir.resource import dump
 from app.policy.grant import Grant
-from app.storage import indexing, outbox, projection
+from app.storage import foresight, indexing, outbox, projection
+from app.storage.dependents import dependents
 from app.storage.engine import Contention, Tx
 from app.storage.keys import new_id, new_rid
 from app.storage.predicate import locatable, visible
+from app.storage.sql import Sql, sql
 
 TYPE_NAMES = {definition.code: name for name, definition in TYPES.items()}
 OPERATIONS = {1: "POST", 2: "PUT", 3: "DELETE", 4: "PATCH"}
@@ -33,6 +35,7 @@ OP_CODES = {name: code for code, name in OPERATIONS.items()}
 _HEAD = re.compile(rb'{"resourceType":("\w+"),"id":"[^"]*","meta":{"versionId":"[0-9]+","lastUpdated":"[^"]+"')
 
 COLUMNS = "{0}.rid, {0}.type, {0}.id, {0}.version, {0}.updated, {0}.deleted, {0}.content, {0}.patient, {0}.owner"
+PATIENT = 7  # its place among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +71,32 @@ def stored(row: tuple[Any, ...]) -> Stored:
     )
 
 
+def foresee(tx: Tx, grant: Grant, type_name: str, id: str) -> None:
+    """Ask for the current version in the round trip of the next statement, for `get` to find."""
+    foresight.look(tx, grant, (type_name, id), _current(tx, grant, type_name, id))
+
+
 def get(tx: Tx, grant: Grant, type_name: str, id: str) -> Stored | None:
     """The current version, deleted or not, if the grant covers it."""
+    rows = foresight.seen(tx, grant, (type_name, id), type_name, lambda rows: (row[PATIENT] for row in rows))
+    if rows is None:
+        statement = _current(tx, grant, type_name, id)
+        rows = tx.rows(statement.text, *statement.params)
+    return stored(rows[0]) if rows else None
+
+
+def _current(tx: Tx, grant: Grant, type_name: str, id: str) -> Sql:
     shown, located = visible(tx, grant, type_name, "r"), locatable(tx, grant, type_name, "r")
-    row = tx.one(
-        f"SELECT {COLUMNS.format('r')}, ({located.text}) FROM identity i"
-        f" JOIN resource r ON r.patient = i.patient AND r.rid = i.rid WHERE i.type = ? AND i.id = ? AND {shown.text}",
-        *located.params,
-        TYPES[type_name].code,
-        id,
-        *shown.params,
+    return (
+        f"SELECT {COLUMNS.format('r')}, ("
+        + located
+        + sql(
+            ") FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid WHERE i.type = ? AND i.id = ? AND ",
+            TYPES[type_name].code,
+            id,
+        )
+        + shown
     )
-    return stored(row) if row else None
 
 
 def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> Stored | None:
@@ -102,21 +119,23 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
 
 
 def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
-    """Those of the references ("Type/id") that name no resource in store, or a deleted one."""
+    """Those of the references ("Type/id") that name no resource in store, or a deleted one. What is found out of the others
+    on the way is remembered, for it will be asked next."""
     missing = {reference for reference in references if ("there", reference) not in tx.memory}
-    for type_name in {reference.split("/")[0] for reference in missing}:
-        ids = [reference.split("/")[1] for reference in missing if reference.split("/")[0] == type_name]
-        text, param = tx.in_list("i.id", ids)
-        found = tx.rows(
-            "SELECT i.id FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
-            f" WHERE i.type = ? AND NOT r.deleted AND {text}",
-            TYPES[type_name].code,
-            param,
-        )
-        there = {f"{type_name}/{id}" for (id,) in found}
-        tx.memory.update((("there", reference), True) for reference in there)
-        missing -= there
-    return missing
+    if not missing:
+        return missing
+    named = [reference.split("/") for reference in sorted(missing)]
+    types, codes = tx.in_list("i.type", sorted({TYPES[one[0]].code for one in named}))
+    ids, values = tx.in_list("i.id", sorted({one[1] for one in named}))
+    rows = tx.rows(
+        "SELECT i.type, i.id, r.rid, r.owner FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
+        f" WHERE {types} AND {ids} AND NOT r.deleted",
+        codes,
+        values,
+    )
+    for code, id, rid, owner in rows:
+        projection.recall(tx, TYPE_NAMES[code], id, rid, owner)
+    return missing - {f"{TYPE_NAMES[code]}/{id}" for code, id, _, _ in rows}
 
 
 def match_keys(query: Query) -> set[bytes]:
@@ -134,14 +153,13 @@ def match_keys(query: Query) -> set[bytes]:
 
 
 def lock_match_keys(tx: Tx, keys: Iterable[bytes]) -> None:
-    """Hold the keys until the transaction ends, so that two never search by one at once; in order, so that two
-    transactions never wait for each other."""
+    """Hold the keys from the next statement until the transaction ends, so that two never search by one at once; in order,
+    so that two transactions never wait for each other."""
     for key in sorted(set(keys)):
         if ("held", key) not in tx.memory:
-            tx.run(
+            tx.many(
                 "INSERT INTO match_key (hash, at) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET at = excluded.at",
-                key,
-                tx.at,
+                [(key, tx.at)],
             )
             tx.memory["held", key] = True
 
@@ -212,7 +230,7 @@ def delete(tx: Tx, grant: Grant, current: Stored) -> Stored:
     indexing.clear(tx, current.patient, current.rid)
     projection.remove(tx, gone)
     outbox.record(tx, gone, OP_CODES["DELETE"])
-    for rid in projection.dependents(tx, gone, existing=True):
+    for rid in dependents(tx, gone, existing=True):
         _reindex(tx, rid)
     return gone
 
@@ -270,7 +288,7 @@ def _put(
     now = Stored(current.rid, current.type, current.id, version, updated, False, content, facts.patient, facts.owner)
     projection.write(tx, now, local, facts, moved_from=current.patient if existing else None, alone=alone)
     outbox.record(tx, now, op)
-    for rid in () if alone else projection.dependents(tx, now, existing=existing):
+    for rid in () if alone else dependents(tx, now, existing=existing):
         _reindex(tx, rid)
     return now
 

@@ -12,14 +12,16 @@ from app.fhir.query import Chain, Clause, Condition, Include, Query, Reference, 
 from app.fhir.registry import TYPES, followed
 from app.policy.grant import Grant
 from app.policy.redaction import hides
+from app.storage import foresight
 from app.storage.conditions import Builder, is_identifier
 from app.storage.engine import Tx
 from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS
 from app.storage.keys import param_number
 from app.storage.ordering import Key, after, decode, encode, keys_of
 from app.storage.predicate import locatable, visible, within
-from app.storage.resources import COLUMNS, Stored, stored
+from app.storage.resources import COLUMNS, PATIENT, Stored, stored
 from app.storage.sql import TRUE, Sql, all_of, any_of, joined, sql
+from app.storage.wire import Row
 
 MOST_INCLUDED = 1000
 ITERATIONS = 4
@@ -36,22 +38,57 @@ class Page:
     truncated: bool
 
 
+def foresee(tx: Tx, grant: Grant, query: Query) -> None:
+    """Ask for the page in the round trip of the next statement, for `run` to find; not where more than a page is asked for."""
+    if query.total == "none" and query.summary != "count" and query.count != 0 and query.cursor is None:
+        foresight.look(tx, grant, query, _statement(tx, grant, query, _where(tx, grant, query), keys_of(query)))
+
+
 def run(tx: Tx, grant: Grant, query: Query) -> Page:
     """The page of `query` that the grant covers. Raises Fault "invalid" for a cursor that is not of this query."""
+    keys, endpoints = keys_of(query), _only_endpoints(query)
+    rows = foresight.seen(tx, grant, query, query.type, _patients_of_endpoints if endpoints else _patients)
+    total = None
+    if rows is None:
+        where = _where(tx, grant, query)
+        if query.total != "none" or query.summary == "count" or query.count == 0:
+            counted = "SELECT count(*) FROM resource r WHERE " + where
+            total = int(tx.rows(counted.text, *counted.params)[0][0])
+        if query.summary == "count" or query.count == 0:
+            return Page([], [], total, None, False)
+        statement = _statement(tx, grant, query, where, keys)
+        rows = tx.rows(statement.text, *statement.params)
+    if endpoints:
+        return _with_endpoints(query, rows, total)
+    more = len(rows) > query.count
+    rows = rows[: query.count]
+    entries = [stored(row) for row in rows]
+    next_key = encode(rows[-1][10:]) if more else None
+    included, truncated = _included(tx, grant, query, entries)
+    return Page(entries, included, total, next_key, truncated)
+
+
+def _patients(rows: list[Row]) -> set[int]:
+    return {row[PATIENT] for row in rows}
+
+
+def _patients_of_endpoints(rows: list[Row]) -> set[int]:
+    return {row[PATIENT + 1] for row in rows if row[0] == 0}
+
+
+def _where(tx: Tx, grant: Grant, query: Query) -> Sql:
+    """Which rows match and may be seen."""
     builder = Builder(tx, grant, drive=driving(query))
     conditions = [
         sql("r.type = ? AND NOT r.deleted", TYPES[query.type].code),
         *(builder.condition(query.type, condition, "r") for condition in query.where),
         visible(tx, grant, query.type, "r"),
     ]
-    where = all_of(["(" + condition + ")" for condition in conditions])
-    total = None
-    if query.total != "none" or query.summary == "count" or query.count == 0:
-        counted = "SELECT count(*) FROM resource r WHERE " + where
-        total = int(tx.rows(counted.text, *counted.params)[0][0])
-    if query.summary == "count" or query.count == 0:
-        return Page([], [], total, None, False)
-    keys = keys_of(query)
+    return all_of(["(" + condition + ")" for condition in conditions])
+
+
+def _statement(tx: Tx, grant: Grant, query: Query, where: Sql, keys: Sequence[Key]) -> Sql:
+    """One page of these rows, in order."""
     located = locatable(tx, grant, query.type, "r")
     columns = f"SELECT {COLUMNS.format('r')}, (" + located + ")" + "".join(f", {key.expression}" for key in keys)
     statement = columns + " FROM resource r WHERE " + where
@@ -59,15 +96,7 @@ def run(tx: Tx, grant: Grant, query: Query) -> Page:
         statement = statement + " AND " + after(keys, decode(tx, keys, query.cursor))
     order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'}" for key in keys)
     statement = statement + sql(f" ORDER BY {order} LIMIT ?", query.count + 1)
-    if _only_endpoints(query):
-        return _with_endpoints(tx, grant, query, statement, keys, total)
-    rows = tx.rows(statement.text, *statement.params)
-    more = len(rows) > query.count
-    rows = rows[: query.count]
-    entries = [stored(row) for row in rows]
-    next_key = encode(rows[-1][10:]) if more else None
-    included, truncated = _included(tx, grant, query, entries)
-    return Page(entries, included, total, next_key, truncated)
+    return _and_endpoints(tx, grant, query, statement, keys) if _only_endpoints(query) else statement
 
 
 def _only_endpoints(query: Query) -> bool:
@@ -81,7 +110,7 @@ def _only_endpoints(query: Query) -> bool:
 _STORED = ("rid", "type", "id", "version", "updated", "deleted", "content", "patient", "owner")
 
 
-def _with_endpoints(tx: Tx, grant: Grant, query: Query, page: Sql, keys: Sequence[Key], total: int | None) -> Page:
+def _and_endpoints(tx: Tx, grant: Grant, query: Query, page: Sql, keys: Sequence[Key]) -> Sql:
     """A page and the endpoints of its studies that may be located, in one statement.
 
     The study has been decided already: its endpoint is the requester's to see, as far as the scopes reach.
@@ -90,7 +119,7 @@ def _with_endpoints(tx: Tx, grant: Grant, query: Query, page: Sql, keys: Sequenc
     order = ", ".join(f"{name} {'DESC' if key.descending else 'ASC'}" for name, key in zip(names, keys, strict=True))
     of_page = ", ".join([*_STORED, "located", *names])
     shown = within(tx, grant, "Endpoint", "t")
-    statement = (
+    return (
         f"WITH page ({of_page}) AS MATERIALIZED (" + page + f") SELECT 0 AS part, {of_page} FROM page UNION ALL"
         f" SELECT 1, {COLUMNS.format('t')}, TRUE, {', '.join(['NULL'] * len(keys))} FROM (SELECT DISTINCT x.target_type,"
         f" x.target FROM (SELECT patient, rid, located FROM page ORDER BY {order} LIMIT {query.count}) p"
@@ -100,7 +129,9 @@ def _with_endpoints(tx: Tx, grant: Grant, query: Query, page: Sql, keys: Sequenc
         " JOIN resource t ON t.patient = i.patient AND t.rid = i.rid"
         f" WHERE t.type = {TYPES['Endpoint'].code} AND NOT t.deleted AND " + shown + f" ORDER BY part, {order}"
     )
-    rows = tx.rows(statement.text, *statement.params)
+
+
+def _with_endpoints(query: Query, rows: list[Row], total: int | None) -> Page:
     found = [row[1:] for row in rows if row[0] == 0]
     included = sorted((stored(row[1:11]) for row in rows if row[0] == 1), key=lambda one: one.rid)
     next_key = encode(found[query.count - 1][10:]) if len(found) > query.count else None

@@ -50,10 +50,14 @@ class Wire:
         self._prepared: OrderedDict[Key, bytes] = OrderedDict()
         self._seen: OrderedDict[Key, None] = OrderedDict()
         self._number = 0
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, select.POLLIN)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """The rows of one statement with `$1` placeholders. Raises psycopg's errors."""
-        result = self._run(sql, params)
+        return self._loaded(self._run(sql, params))
+
+    def _loaded(self, result: Any) -> list[Row]:
         self._values.set_pgresult(result)
         rows = self._values.load_rows(0, result.ntuples, tuple)
         self._values.set_pgresult(None)
@@ -67,49 +71,52 @@ class Wire:
         """BEGIN, COMMIT or ROLLBACK."""
         self._good(self._pg.exec_(word))
 
-    def pipeline(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
-        """Run statements whose results nobody needs, in one round trip once they are prepared; raises the first error."""
+    def pipeline(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
+        """The rows of each statement, in one round trip once they are prepared; raises the first error."""
         self._make_room()
         ready = [self._ready(sql, params) for sql, params in statements]
-        self._pg.enter_pipeline_mode()
+        pg, results = self._pg, list[Any]()
+        pg.enter_pipeline_mode()
         try:
-            for name, values, formats in ready:
-                self._pg.send_query_prepared(name, values, formats, _BINARY)
-            self._pg.pipeline_sync()
-            self._pg.flush()
-            failed = self._drained()
+            for name, key, values, formats in ready:
+                if name is not None:
+                    pg.send_query_prepared(name, values, formats, _BINARY)
+                else:
+                    pg.send_query_params(key[0].encode(), values, key[1:], formats, _BINARY)
+            pg.pipeline_sync()
+            pg.flush()
+            failed = self._drained(results)
         finally:
-            if self._pg.status != ConnStatus.BAD:
-                self._pg.exit_pipeline_mode()
+            if pg.status != ConnStatus.BAD:
+                pg.exit_pipeline_mode()
         if failed is not None:
             raise failed
+        return [self._loaded(result) if result.ntuples else [] for result in results]
 
     def _run(self, sql: str, params: Sequence[Any]) -> Any:
+        self._make_room()
+        name, key, values, formats = self._ready(sql, params)
+        if name is None:
+            return self._good(self._pg.exec_params(sql.encode(), values, key[1:], formats, _BINARY))
+        return self._good(self._pg.exec_prepared(name, values, formats, _BINARY))
+
+    def _ready(self, sql: str, params: Sequence[Any]) -> tuple[bytes | None, Key, Any, Any]:
+        """A statement as it is to be sent: with its name, if it is prepared or is asked for the second time."""
         key, values, formats = _bound(sql, params)
         name = self._prepared.get(key)
         if name is not None:
             self._prepared.move_to_end(key)
         elif key in self._seen:
-            self._make_room()
             name = self._prepare(key)
         else:
             self._seen[key] = None
             if len(self._seen) > MOST_PREPARED:
                 self._seen.popitem(last=False)
-            return self._good(self._pg.exec_params(sql.encode(), values, key[1:], formats, _BINARY))
-        return self._good(self._pg.exec_prepared(name, values, formats, _BINARY))
-
-    def _ready(self, sql: str, params: Sequence[Any]) -> tuple[bytes, Any, Any]:
-        key, values, formats = _bound(sql, params)
-        name = self._prepared.get(key)
-        if name is None:
-            return self._prepare(key), values, formats
-        self._prepared.move_to_end(key)
-        return name, values, formats
+        return name, key, values, formats
 
     def _make_room(self) -> None:
         """Those that were used least lately go; never between making ready and sending."""
-        while len(self._prepared) >= MOST_PREPARED:
+        while len(self._prepared) > MOST_PREPARED:
             _, old = self._prepared.popitem(last=False)
             self._good(self._pg.exec_(b"DEALLOCATE " + old))
 
@@ -121,22 +128,24 @@ class Wire:
         self._prepared[key] = name
         return name
 
-    def _drained(self) -> Exception | None:
+    def _drained(self, results: list[Any]) -> Exception | None:
         """Every result up to the end of the pipeline, awaited without holding up other threads; the first error."""
-        failed: Exception | None = None
-        poll = select.poll()
-        poll.register(self._pg.socket, select.POLLIN)
+        pg, failed = self._pg, None
         while True:
-            while self._pg.is_busy():
-                poll.poll()
-                self._pg.consume_input()
-            result = self._pg.get_result()
+            while pg.is_busy():
+                self._poll.poll()
+                pg.consume_input()
+            result = pg.get_result()
             if result is None:
-                if self._pg.status == ConnStatus.BAD:
+                if pg.status == ConnStatus.BAD:
                     return failed or psycopg.OperationalError("the connection is lost")
-            elif result.status == ExecStatus.PIPELINE_SYNC:
+                continue
+            status = result.status
+            if status == ExecStatus.PIPELINE_SYNC:
                 return failed
-            elif result.status == ExecStatus.FATAL_ERROR and failed is None:
+            if status in _GOOD:
+                results.append(result)
+            elif status == ExecStatus.FATAL_ERROR and failed is None:
                 failed = self._error(result)
 
     def _good(self, result: Any) -> Any:

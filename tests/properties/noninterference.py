@@ -22,7 +22,7 @@ from flask import Flask
 from werkzeug.test import Client as Http
 
 from app import create_app
-from app.access.information import Organisations
+from app.access.organisations import Organisations
 from app.access.subject import Subject
 from app.config import Settings
 from app.policy.switches import Switches

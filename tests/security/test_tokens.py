@@ -105,7 +105,7 @@ def test_a_signed_assertion_gives_a_token_that_opens_what_it_may(app: Flask, bac
         ("valid for a year", {"exp": int(time.time()) + 31_536_000}),
         ("without an end", {"exp": None}),
         ("with a text for an end", {"exp": "soon"}),
-        ("not valid yet", {"nbf": int(time.time()) + 600}),
+        ("not valid yet", {"nbf": int(time.time()) + 86_400}),
         ("without a jti", {"jti": None}),
     ],
 )

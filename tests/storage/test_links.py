@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 import pytest
@@ -11,6 +11,8 @@ from sqlalchemy import quoted_name
 
 from app.storage import links, wire
 from app.storage.engine import Store, Tx, unavailable
+from app.storage.sending import Queued
+from app.storage.wire import Wire
 
 INSERT = "INSERT INTO match_key (hash, at) VALUES (?, ?)"
 
@@ -61,9 +63,9 @@ def test_the_records_of_requests_that_wait_together_are_one_commit_and_durable_b
     commits: list[None] = []
     commit = links.SQLite.commit
 
-    def counted(link: links.SQLite) -> None:
+    def counted(link: links.SQLite, queue: Sequence[Queued]) -> None:
         commits.append(None)
-        commit(link)
+        commit(link, queue)
 
     monkeypatch.setattr(links.SQLite, "commit", counted)
     missing: list[bytes] = []
@@ -157,6 +159,70 @@ def test_of_many_writes_sent_together_the_first_error_undoes_all(postgres: Store
     with pytest.raises(psycopg.errors.UniqueViolation):
         writes()
     assert kept(postgres) == {b"taken"}
+
+
+def refused(rows: list[tuple[object, ...]]) -> None:
+    raise LookupError(rows)
+
+
+def test_what_is_asked_ahead_is_looked_at_before_anything_that_came_with_it(store: Store) -> None:
+    for _ in range(3):  # as they are, then prepared, then prepared before
+        seen: list[object] = []
+        with store.begin() as tx:
+            tx.ahead("SELECT 1 + ?", (1,), seen.append)
+            tx.many(INSERT, [(b"key %d" % len(kept(store)), 1)])
+            tx.ahead("SELECT 2 + ?", (1,), seen.append)
+            seen.append(tx.rows("SELECT 3 + ?", 1))
+        assert seen == [[(2,)], [(3,)], [(4,)]]
+    assert len(kept(store)) == 3
+
+
+def test_whatever_refuses_what_was_asked_ahead_leaves_nothing_written(store: Store) -> None:
+    def asks(tx: Tx) -> object:
+        return tx.rows("SELECT 2")
+
+    def runs(tx: Tx) -> object:
+        return tx.run(INSERT, b"run", 1)
+
+    def only_queues(tx: Tx) -> object:
+        return None
+
+    def work(then: Callable[[Tx], object]) -> None:
+        with store.begin() as tx:
+            tx.ahead("SELECT 1", (), refused)
+            tx.many(INSERT, [(b"queued", 1)])
+            then(tx)
+
+    for then in (asks, runs, only_queues):
+        with pytest.raises(LookupError) as told:
+            work(then)
+        assert told.value.args == ([(1,)],)
+        assert kept(store) == set()
+
+
+def test_a_write_is_one_round_trip_with_the_question_after_it_and_the_last_with_the_end(
+    postgres: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept(postgres) == set()  # and there is a connection
+    trips: list[list[str]] = []
+    pipeline = Wire.pipeline
+
+    def counted(link: Wire, statements: Sequence[tuple[str, Sequence[object]]]) -> list[list[tuple[object, ...]]]:
+        trips.append([sql.split()[0] for sql, _ in statements])
+        return pipeline(link, statements)
+
+    def alone(link: Wire, *_: object) -> None:
+        raise AssertionError("a round trip of its own")
+
+    monkeypatch.setattr(Wire, "pipeline", counted)
+    for name in ("rows", "change", "say"):
+        monkeypatch.setattr(Wire, name, alone)
+    with postgres.begin() as tx:
+        tx.ahead("SELECT 1", (), lambda rows: None)
+        tx.many(INSERT, [(b"a", 1)])
+        assert tx.rows("SELECT count(*) FROM match_key") == [(1,)]
+        tx.many(INSERT, [(b"b", 1)])
+    assert trips == [["SELECT", "BEGIN", "INSERT", "SELECT"], ["INSERT", "COMMIT"]]
 
 
 def test_statements_beyond_those_that_are_kept_make_room_for_each_other(
