@@ -75,6 +75,11 @@ class Settings:
         30,
         "seconds, 0 to 30, for which a gate may keep a permission unasked; what changes one is told to gates at once",
     )
+    slow_source: int = _setting(
+        "REGISTRY_SLOW_SOURCE",
+        0,
+        "to rehearse a source that answers slowly: so many seconds a search for studies is first put off (503, Retry-After)",
+    )
     notify: str = _setting("REGISTRY_NOTIFY", "on", "`on` or `off`: whether notifications are delivered at all")
     notify_allow: str = _setting(
         "REGISTRY_NOTIFY_ALLOW",
@@ -229,6 +234,8 @@ class Settings:
             found.append("REGISTRY_NOTIFY_ALLOW is empty; production expects origins, or REGISTRY_NOTIFY=off")
         if any(not one.startswith("https://") for one in self.notify_origins):
             found.append("REGISTRY_NOTIFY_ALLOW names an origin that is not https; production expects https alone")
+        if self.slow_source:
+            found.append("REGISTRY_SLOW_SOURCE is set; production rehearses nothing and expects 0")
         return found
 
     def unsafe_to_serve(self, clients: Iterable[str], demo_clients: Iterable[str]) -> list[str]:
@@ -266,6 +273,7 @@ CHOICES = {
     "log_format": ("", "text", "json"),
 }
 RANGES = {
+    "slow_source": (0, 600),
     "gate_seconds": (0, 30),
     "workers": (0, 256),
     "threads": (1, 256),

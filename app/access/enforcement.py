@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.access import duties, information, ownership, permissions
-from app.access.narrowing import admits
+from app.access.narrowing import admits, check_context
 from app.access.reasoning import note, reasoned
 from app.access.requesting import Requesting
 from app.access.scopes import allows, authorize, ceiling
@@ -70,8 +70,9 @@ class Enforcement(Requesting):
     ) -> Grant:
         """What this request may touch. Raises Fault "forbidden" where policy tells the requester so."""
         authorize(subject, type_name, interaction)
-        grant = self._permit(tx, subject, interaction, type_name, query, id)
         within = ceiling(subject, type_name, interaction)
+        check_context(tx, within, query if interaction not in WRITES else None)
+        grant = self._permit(tx, subject, interaction, type_name, query, id)
         return replace(grant, within=within) if within else grant
 
     def foreseen(self, tx: Tx, subject: Subject, interaction: str, type_name: str) -> Grant | None:

@@ -54,8 +54,10 @@ class Gatekeeper:
     address: str = ""
     request_id: str = ""
 
-    def decide(self, token: str, asked: Asked, action: str = ACTION) -> Verdict:
-        """The decision, in the audit already."""
+    def decide(
+        self, token: str, asked: Asked, action: str = ACTION, also: Callable[[Subject], bool] | None = None
+    ) -> Verdict:
+        """The decision, in the audit already. `also` is asked of whoever bears the token, before any study is looked at."""
         subject = self.verify(token) if token else None
         if subject is None:
             return self._refused(None, TOKEN_INVALID)
@@ -63,6 +65,8 @@ class Gatekeeper:
         # A gate's own token proves the gate, and asks for nobody.
         if subject.decision_point or not allows(subject, "ImagingStudy", "read"):
             return self._refused(subject, OUT_OF_SCOPE)
+        if also is not None and not also(subject):
+            return self._refused(subject, NOT_AVAILABLE)
         return self.services.store.retry(
             lambda tx: self._verdict(
                 tx.at,

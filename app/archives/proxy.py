@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, request
 
 from app.access.deciding import Asked
+from app.access.subject import Subject
 from app.archives.configured import Archive
 from app.archives.deciding import Gatekeeper, Verify
 from app.archives.gate import STUDY_KEYS, Wanted, bearer, wanted
 from app.archives.headers import failed, hardened, refused, request_id
 from app.archives.upstream import Failed, Upstream
-from app.interactions import Services
+from app.interactions import Services, capability_address
 
 PROXY = "/archive/proxy"
 SAYS = {
@@ -41,18 +42,25 @@ def blueprint(services: Services, verify: Verify, archives: Mapping[str, Archive
     )
     def retrieve(endpoint: str, below: str) -> Response:
         """Images and their description, of one study, as the archive has them. DICOM PS3.18, 10.4 and 10.6."""
+        sealed, below = capability_address.split(below)
         asked = wanted(f"/{below}", pairs(request.query_string)) if request.method == "GET" else None
         token = bearer(request.headers.get("Authorization"))
         if asked is None:
             return refused(403 if request.method == "GET" else 405, "this is not served; expected a GET for one study")
         keeper = Gatekeeper(services, verify, f"proxy {endpoint[:64]}", request.remote_addr or "", request_id())
-        verdict = keeper.decide(token, Asked(asked.study, asked.series, asked.instance, strict=True))
+        study, at = asked.study, services.store.clock()
+
+        def bound(subject: Subject) -> bool:
+            return sealed is None or capability_address.check(services, subject, sealed, endpoint, study, at)
+
+        verdict = keeper.decide(token, Asked(study, asked.series, asked.instance, strict=True), also=bound)
         if not verdict.allowed:
             return refused(403, SAYS.get(verdict.reason, REFUSED), verdict.decision_id)
         upstream = upstreams.get(endpoint)
         if upstream is None:
             return refused(404, "no archive is configured here; expected the id of an Endpoint that is")
-        return _passed_on(upstream, asked, below, f"{services.settings.origin}{PROXY}/{endpoint}", verdict.decision_id)
+        own = f"{services.settings.origin}{PROXY}/{endpoint}{capability_address.joined(sealed)}"
+        return _passed_on(upstream, asked, below, own, verdict.decision_id)
 
     @proxy.after_request
     def headers(response: Response) -> Response:

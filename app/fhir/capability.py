@@ -53,6 +53,9 @@ ALSO = (
     " Conditional patch is supported like conditional update; a create may have its criteria in its address as in"
     " If-None-Exist. Idempotency-Key on POST gives the first answer again for 24"
     " hours; another request under the same key is refused with 422."
+    " Prefer: capability-addresses on a search for ImagingStudy with _include=ImagingStudy:endpoint gives, in place of an"
+    " Endpoint behind this server's proxy, one of the requester's own (urn:uuid, not stored). Its address opens its study to"
+    " the same access token alone, for an hour at most and no longer than that token lasts or is not revoked."
 )
 
 # The interactions of the table that the statement names by the same word.

@@ -45,10 +45,12 @@ _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\Z", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class Preference:
     """`Prefer`: what to return (minimal | representation | OperationOutcome) and how to handle what is not known
-    (strict | lenient). None where nothing, or nothing known, was asked."""
+    (strict | lenient). None where nothing, or nothing known, was asked. `addresses`: with capability addresses (SMART
+    Imaging Access)."""
 
     returns: str | None = None
     handling: str | None = None
+    addresses: bool = False
 
     @property
     def lenient(self) -> bool:
@@ -119,7 +121,7 @@ def prefer(header: str | None) -> Preference:
         (one for one in ("minimal", "representation", "OperationOutcome") if one == said.get("return")), None
     )
     handling = next((one for one in ("strict", "lenient") if one == said.get("handling")), None)
-    return Preference(returns, handling)
+    return Preference(returns, handling, "capability-addresses" in said)
 
 
 def etag(version: int | str) -> str:

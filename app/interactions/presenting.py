@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from app.fhir import negotiation
+from app.fhir.imaging_access import requiring_token
 from app.fhir.resource import dump, load, without
 from app.interactions import Answer, Services
 from app.policy import redaction
@@ -23,7 +24,7 @@ def content(grant: Grant, stored: Stored) -> bytes:
         return _redacted(stored)
     if not stored.locatable and stored.type in ENDPOINTS:
         return without(stored.content, ENDPOINTS[stored.type], tag=False)
-    return stored.content
+    return requiring_token(stored.content) if stored.type == "Endpoint" else stored.content
 
 
 def _redacted(stored: Stored) -> bytes:

@@ -13,7 +13,7 @@ from app.fhir.query import Query
 from app.fhir.registry import TYPES
 from app.fhir.resource import dump, pick, summarise
 from app.fhir.search import parse
-from app.interactions import Answer, Asked, Services, published
+from app.interactions import Answer, Asked, Services, capability_address, published
 from app.interactions.carrying import carry
 from app.interactions.paging import CURSOR, seal, unseal, url
 from app.interactions.presenting import content
@@ -100,11 +100,33 @@ def _bundle(
 ) -> bytes:
     base = services.settings.base_url
     links = _links(services, asked, query, compartment, page.next, grant.until)
-    hits = [(f"{base}/{one.ref}", _shown(query, content(grant, one)), "match") for one in page.entries]
-    hits += [(f"{base}/{one.ref}", content(grant, one), "include") for one in page.included]
+    included = [(f"{base}/{one.ref}", content(grant, one), "include") for one in page.included]
+    if asked.prefer.addresses and query.type == "ImagingStudy":
+        return _addressed(services, asked, grant, query, page, links, included)
+    hits = [(f"{base}/{one.ref}", _shown(query, content(grant, one)), "match") for one in page.entries] + included
     return bundle.searchset(
         hits, links=links, total=page.total, outcome=_outcome(query, page, grant), id=None, at=grant.at
     )
+
+
+def _addressed(
+    services: Services,
+    asked: Asked,
+    grant: Grant,
+    query: Query,
+    page: Page,
+    links: list[tuple[str, str]],
+    included: list[tuple[str, bytes, str]],
+) -> bytes:
+    """The same page with addresses of the requester's own in place of archives'."""
+    studies = [(one, content(grant, one)) for one in page.entries]
+    endpoints = [one for one in page.included if one.type == "Endpoint"]
+    changed, made, replaced = capability_address.addressed(services, asked.subject, studies, endpoints, grant.at)
+    base = services.settings.base_url
+    hits = [(f"{base}/{one.ref}", _shown(query, changed.get(one.rid, body)), "match") for one, body in studies]
+    hits += [one for one in included if one[0].removeprefix(f"{base}/") not in replaced]
+    hits += [(name, body, "include") for name, body in made]
+    return bundle.searchset(hits, links=links, total=page.total, outcome=_outcome(query, page, grant), at=grant.at)
 
 
 def _links(

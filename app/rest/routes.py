@@ -42,6 +42,7 @@ from app.pathways.epr.feed import process_message
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
 from app.rest.authenticate import authenticate
+from app.rest.rehearsal import Rehearsal
 from app.storage.engine import Tx
 
 # A type below a patient: any other word there, as in /Patient/1/_history, means something else.
@@ -56,6 +57,7 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     trip of what is asked for."""
     fhir = Blueprint("fhir", __name__, url_prefix="/fhir")
     most = services.settings.max_bytes
+    rehearsal = Rehearsal(services.settings.slow_source, lambda: services.store.clock())
 
     def asked(verify: Verify = verify) -> Asked:
         id = (request.view_args or {}).get("id", "")
@@ -108,11 +110,16 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     def system_history() -> Response:
         return reply(history.history(services, asked(), pairs()))
 
+    def found(type_name: str, given: list[tuple[str, str]], verify: Verify = claimed) -> Response:
+        who = asked(verify)
+        rehearsal.slow(type_name, request.headers.get("Authorization", ""), repr(given))
+        return reply(search.search(services, who, _held(type_name), given))
+
     def type_get(type_name: str) -> Response:
-        return reply(search.search(services, asked(claimed), _held(type_name), pairs()))
+        return found(type_name, pairs())
 
     def type_search(type_name: str) -> Response:
-        return reply(search.search(services, asked(), _held(type_name), [*pairs(), *_form(most)]))
+        return found(type_name, [*pairs(), *_form(most)], verify)
 
     def type_post(type_name: str) -> Response:
         who = negotiate.conditional(asked(claimed), pairs(), criteria())

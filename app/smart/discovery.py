@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.config import Settings
+from app.fhir.imaging_access import CAPABILITY, MODES
 from app.smart.assertions import ALGORITHMS
 from app.smart.clients import METHODS
 from app.smart.keys import IDENTITY_ALGORITHM
@@ -31,7 +32,8 @@ CAPABILITIES = (
     "permission-user",
     "permission-v1",
     "permission-v2",
-    "smart-imaging-access",
+    CAPABILITY,
+    *MODES,
 )
 SCOPES = (
     "openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter", "launch/imagingstudy",
@@ -62,7 +64,7 @@ def _common(settings: Settings) -> dict[str, Any]:
 
 def smart_configuration(settings: Settings) -> dict[str, Any]:
     """`.well-known/smart-configuration`. The imaging endpoint of SMART Imaging Access is this one."""
-    imaging = {"url": settings.base_url, "capabilities": ["smart-imaging-access"]}
+    imaging = {"url": settings.base_url, "capabilities": [CAPABILITY, *MODES]}
     return _common(settings) | {"capabilities": list(CAPABILITIES), "associated_endpoints": [imaging]}
 
 
