@@ -105,22 +105,24 @@ ATTACKS: dict[int, str] = {
 
 @dataclass(frozen=True)
 class Defence:
-    """`before` stands once in `path`; with `after` in its place each of the attacks succeeds. `quick`: a part of every
-    run of the suite."""
+    """`before` stands once in `path`; with `after` in its place each of the attacks succeeds. `also`: where two layers
+    defend, the other. `quick`: a part of every run of the suite."""
 
     attacks: tuple[int, ...]
     path: str
     before: str
     after: str
     quick: bool = False
+    also: Defence | None = None
 
-    def without(self) -> str:
-        """The source of the file without the defence."""
+    def without(self) -> list[tuple[Path, str]]:
+        """Each file that has a piece of it, and its source without."""
         text = (ROOT / self.path).read_text()
         assert text.count(self.before) == 1, (
             f"{self.path}: {self.before!r} stands there {text.count(self.before)} times"
         )
-        return text.replace(self.before, self.after)
+        rest = self.also.without() if self.also else []
+        return [(ROOT / self.path, text.replace(self.before, self.after)), *rest]
 
 
 def marked() -> dict[int, list[str]]:

@@ -55,7 +55,8 @@ def run(defence: Defence | None, tests: list[str], told: Path) -> None:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     if defence is not None:
-        sys.meta_path.insert(0, Replaced(ROOT / defence.path, defence.without()))
+        for path, source in defence.without():
+            sys.meta_path.insert(0, Replaced(path, source))
     os.chdir(ROOT)
     noted = Noted()
     pytest.main([*OPTIONS, "-p", "no:randomly", *tests], plugins=[noted])

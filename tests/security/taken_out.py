@@ -9,7 +9,9 @@ DEFENCES: tuple[Defence, ...] = (
         (1,),
         "app/rest/authenticate.py",
         '    if scheme.lower() != "bearer" or not token.strip():\n',
-        "    if not token.strip():\n",
+        '    if scheme.lower() != "bearer" or not token.strip():\n'
+        '        return Subject("anyone", "steward", "ods:ZZZ", scopes=("system/*.cruds",))\n'
+        "    if not scheme:\n",
         quick=True,
     ),
     Defence((2,), "app/smart/jose.py", "        jwt.decode(token, key, registry=registry)\n", "        pass\n"),
@@ -138,10 +140,22 @@ DEFENCES: tuple[Defence, ...] = (
         "return True",
     ),
     Defence(
-        (28, 50),
+        (50,),
         "app/access/ownership.py",
         "    if owner not in tree or (current is not None and current.owner not in tree):\n",
         "    if owner is None:\n",
+    ),
+    Defence(
+        (28,),
+        "app/access/ownership.py",
+        "    if owner not in tree or (current is not None and current.owner not in tree):\n",
+        "    if owner is None:\n",
+        also=Defence(
+            (28,),
+            "app/access/enforcement.py",
+            "{name: (OwnedBy(tree),) for name in TYPES}",
+            "{name: (Everything(),) for name in TYPES}",
+        ),
     ),
     Defence(
         (29,),
@@ -275,8 +289,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         (71,),
         "app/fhir/search_values.py",
-        """raise Wrong('a value that is not a boolean: expected "true" or "false"')""",
-        """raise Wrong(f'{code} is not a boolean: expected "true" or "false"')""",
+        '            "a value that is not a date: expected YYYY,',
+        '            f"{text} is a value that is not a date: expected YYYY,',
     ),
     Defence(
         (72,),
@@ -294,7 +308,7 @@ DEFENCES: tuple[Defence, ...] = (
         (74,),
         "app/access/audit.py",
         "    audit.write(tx, entries)\n",
-        "    try:\n        audit.write(tx, entries)\n    except Exception:\n        pass\n",
+        "    pass\n",
     ),
     Defence((75,), "app/pages.py", '        validate_csrf(request.form.get("csrf_token"))\n', "        pass\n"),
     Defence((76,), "app/fhir/lossless.py", "    if _deeper_than(body, max_depth):\n", "    if not body:\n"),

@@ -80,10 +80,12 @@ def test_a_chain_through_a_stranger_tells_nothing_of_them(sides: Sides) -> None:
 def test_a_chain_to_a_stranger_of_ones_own_study_holds_for_none(app: Flask, steward: Caller) -> None:
     """The order of one's own patient is found, and nothing said of somebody else whom it does not name to the asker."""
     steward.put("/Patient/p2", patient("p2", "9990000026"))
-    steward.put("/EpisodeOfCare/e2", episode("e2", "RXC", "p2"))
-    stranger = caller(app, ods="RXB")
+    over = {"start": "2026-01-01", "end": "2026-01-02"}
+    steward.put("/EpisodeOfCare/e2", episode("e2", "RXB", "p2", "finished", period=over))
+    system = caller(app, ods="RXB")
+    assert sorted(system.ids("/EpisodeOfCare")) == ["e1", "e2"]
     for path in ("/EpisodeOfCare?patient.family=Demo", "/EpisodeOfCare?patient.birthdate=1970-02-03"):
-        assert stranger.ids(path) == ["e1"], path
+        assert system.ids(path) == ["e1"], path
 
 
 @pytest.mark.attack(37)
