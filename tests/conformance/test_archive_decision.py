@@ -99,6 +99,7 @@ def test_the_reason_says_what_may_be_said_to_anybodys_face(app: Flask, gate: Bas
     assert refusal(gate.decide(clerk.token, action="read"), "NOT_AVAILABLE")
 
 
+@pytest.mark.attack(84)
 def test_84_a_withheld_study_is_answered_like_one_that_never_was(
     gate: Basic, treating: Caller, stranger: Caller, steward: Caller
 ) -> None:
@@ -108,6 +109,7 @@ def test_84_a_withheld_study_is_answered_like_one_that_never_was(
         assert hidden | {"decision_id": ""} == never | {"decision_id": ""}
 
 
+@pytest.mark.attack(84)
 def test_84_only_gates_ask_about_others_and_are_asked_to_prove_themselves(
     app: Flask, gate: Basic, treating: Caller, stranger: Caller
 ) -> None:
@@ -129,6 +131,7 @@ def test_84_only_gates_ask_about_others_and_are_asked_to_prove_themselves(
     assert gate.ask(DECISION, body).status_code == 401, "a gate that is disabled is none from the next request on"
 
 
+@pytest.mark.attack(83)
 def test_83_a_gateway_acts_for_the_bearer_alone(app: Flask, gate: Basic, treating: Caller) -> None:
     """The gate's own organisation made the study; that opens nothing to whoever comes through the gate, and neither does
     a broad token of the gate's or of another gate's."""
@@ -139,6 +142,7 @@ def test_83_a_gateway_acts_for_the_bearer_alone(app: Flask, gate: Basic, treatin
     assert refusal(gate.decide(caller(app, "steward", "RXA", purpose=None).token), "PURPOSE_MISSING")
 
 
+@pytest.mark.attack(82)
 def test_82_a_study_of_another_archive_is_not_reached_through_a_path(
     gate: Basic, treating: Caller, steward: Caller
 ) -> None:

@@ -126,6 +126,7 @@ def test_an_opt_out_refuses_the_next_frame(treating: Caller, steward: Caller) ->
     assert get(treating, f"/studies?StudyInstanceUID={UID}").status_code == 403
 
 
+@pytest.mark.attack(84)
 def test_a_withheld_study_is_refused_like_one_that_never_was(treating: Caller, steward: Caller) -> None:
     steward.put("/Consent/c1", consent())
     answers = [get(treating, path) for path in (f"/studies/{UID}", "/studies/1.2.3.4.5", f"/studies/{OTHER.study_uid}")]
@@ -151,6 +152,7 @@ LEAKS = [
 ]
 
 
+@pytest.mark.attack(82)
 def test_nothing_of_another_study_comes_by_another_name(treating: Caller) -> None:
     for path in LEAKS:
         answer = get(treating, path)
@@ -184,6 +186,7 @@ def test_a_token_reaches_no_further_than_its_scopes(app: Flask, steward: Caller)
         assert get(who, f"{ONE}/rendered", Accept="image/png").status_code == expected, scope
 
 
+@pytest.mark.attack(83)
 def test_83_a_gates_own_token_is_nobodys(app: Flask, steward: Caller) -> None:
     """The archive's organisation made the study, but its gate asks for others, never for itself."""
     assert get(caller(app, "gate", "RXA"), f"/studies/{UID}/metadata").status_code == 403

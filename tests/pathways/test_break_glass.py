@@ -299,6 +299,7 @@ def test_a_review_that_was_made_in_time_does_not_escalate(
     assert carry_out(services) == 0
 
 
+@pytest.mark.attack(58)
 def test_a_burst_closes_the_function_for_the_person_and_alerts_until_it_is_opened_again(
     app: Flask, steward: Caller, doctor: Caller, services: Services
 ) -> None:
@@ -315,6 +316,7 @@ def test_a_burst_closes_the_function_for_the_person_and_alerts_until_it_is_opene
     assert doctor.post("/Patient/p2/$break-glass", plea()).status_code == 201
 
 
+@pytest.mark.attack(58)
 def test_a_burst_of_many_people_closes_the_function_for_their_organisation(
     app: Flask, steward: Caller, services: Services
 ) -> None:
@@ -325,6 +327,7 @@ def test_a_burst_of_many_people_closes_the_function_for_their_organisation(
     assert len(tasks(steward, "BREAK_GLASS_BURST")) == 1
 
 
+@pytest.mark.attack(58)
 def test_a_day_has_its_bounds(doctor: Caller, services: Services) -> None:
     services.enforcement.switches = replace(Switches(), break_glass_per_person=2)
     answers = [doctor.post(f"/Patient/x{n}/$break-glass", plea()) for n in range(3)]

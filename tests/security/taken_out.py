@@ -345,4 +345,22 @@ DEFENCES: tuple[Defence, ...] = (
         "        if not same or any(stated.get(name) != value for name, value in properties.items()):\n",
         "        if not said:\n",
     ),
+    Defence(
+        (58,),
+        "app/pathways/break_glass.py",
+        "    if emergencies.locked(tx, *(holder for holder, _, _ in bounds)):\n",
+        "    if not bounds:\n",
+    ),
+    Defence(
+        (82,),
+        "app/access/deciding.py",
+        "    return not uids.elsewhere(tx, level, uid, found.rid)\n",
+        "    return True\n",
+    ),
+    Defence(
+        (83,),
+        "app/archives/deciding.py",
+        'if subject.decision_point or not allows(subject, "ImagingStudy", "read"):',
+        'if not allows(subject, "ImagingStudy", "read"):',
+    ),
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+
+import pytest
 
 from app.policy.decide import decide, residual
 from app.policy.directive import Directive
-from app.policy.duty import DAY, Duty, broken_glass, duties, duty
+from app.policy.duty import DAY, Duty, broken_glass, comes_of_age, duties, duty
 from app.policy.model import Decision, EmergencyGrant, Relationship, Request, Requester, Study
 from app.policy.person import Person
 from app.policy.provision import Provision
@@ -81,3 +84,40 @@ def test_what_is_decided_of_all_studies_says_who_may_be_known_of_and_what_is_red
         assert (left.related, left.redact) == (related, reduced)
         study = Study("ImagingStudy/s", "Patient/p")
         assert left.decision(study) == decide(asked, person, study, Switches(), AT)
+
+
+def day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days * DAY
+
+
+BY_PROXY = replace(CHOICE, own=False, issued=(day("2015-01-01"), day("2015-01-02")))
+
+
+@pytest.mark.parametrize(
+    ("one", "born", "at", "due"),
+    [
+        (BY_PROXY, "2010-06-15", day("2026-03-15"), True),
+        (BY_PROXY, "2010-06-15", day("2026-03-15") - 1, False),
+        (
+            BY_PROXY,
+            "2010-06-30",
+            day("2026-03-28"),
+            True,
+        ),  # the thirtieth of a month of thirty-one, at its twenty-eighth
+        (BY_PROXY, "2010-06-30", day("2026-03-28") - 1, False),
+        (BY_PROXY, None, day("2030-01-01"), False),
+        (CHOICE, "2010-06-15", day("2030-01-01"), False),
+        (replace(BY_PROXY, status="inactive"), "2010-06-15", day("2030-01-01"), False),
+        (replace(BY_PROXY, patient=None), "2010-06-15", day("2030-01-01"), False),
+        (replace(BY_PROXY, issued=None), "2010-06-15", day("2026-03-15"), True),
+        (replace(BY_PROXY, issued=(day("2026-06-15") - 1, day("2026-06-15"))), "2010-06-15", day("2030-01-01"), True),
+        (replace(BY_PROXY, issued=(day("2026-06-15"), day("2026-06-16"))), "2010-06-15", day("2030-01-01"), False),
+    ],
+)
+def test_a_choice_made_for_a_child_is_reviewed_three_months_before_they_are_sixteen(
+    one: Directive, born: str | None, at: int, due: bool
+) -> None:
+    found = comes_of_age(one, None if born is None else day(born), 3, at)
+    assert (found is not None) is due
+    if found is not None:
+        assert (found.code, found.patient, found.basis) == ("MINOR_REVIEW", "Patient/p", ("Consent/c",))
