@@ -38,9 +38,9 @@ DEFENCES: tuple[Defence, ...] = (
     Defence((7,), "app/smart/jose.py", "    if len(found) != len(pairs):\n", "    if not pairs:\n"),
     Defence(
         (8,),
-        "app/smart/tokens.py",
-        "return None if epoch is None else replace(subject, epoch=epoch)",
-        "return replace(subject, epoch=epoch or 0)",
+        "app/access/standing.py",
+        "        if number is None:\n            raise rejected()\n",
+        "        number = number or 0\n",
     ),
     Defence(
         (9,),
@@ -117,8 +117,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         (23, 25),
         "app/storage/resources.py",
-        'WHERE i.type = ? AND i.id = ? AND {shown.text}"',
-        'WHERE i.type = ? AND i.id = ? AND ({shown.text} OR TRUE)"',
+        "            id,\n        )\n        + shown\n    )\n",
+        '            id,\n        )\n        + "(" + shown + " OR TRUE)"\n    )\n',
         quick=True,
     ),
     Defence(
@@ -329,7 +329,7 @@ DEFENCES: tuple[Defence, ...] = (
     ),
     Defence(
         (80,),
-        "app/access/information.py",
+        "app/access/organisations.py",
         "        if number == self.number:\n            return self\n",
         "        if self.number >= 0:\n            return self\n",
     ),
