@@ -91,9 +91,9 @@ def searchset(
     return _bundle("searchset", entries, links=links, total=total, id=id, at=at)
 
 
-def matched(entries: Sequence[bytes]) -> bytes:
-    """The candidates of `$match`, each a whole entry."""
-    return _bundle("searchset", list(entries), links=(), total=len(entries), id=None, at=None)
+def matched(entries: Sequence[bytes], total: int | None = None, at: int | None = None) -> bytes:
+    """What an operation has found, each a whole entry with its score; `total` of them are matches."""
+    return _bundle("searchset", list(entries), links=(), total=len(entries) if total is None else total, id=None, at=at)
 
 
 def history(

@@ -74,6 +74,14 @@ OPERATIONS: dict[str, Operation] = {
             ("Task",),
         ),
         Operation(
+            "prefetch",
+            ("instance",),
+            OURS + "prefetch",
+            "Say which prior studies are worth fetching before a visit, and may be, the first to be fetched first.",
+            ("Appointment", "EpisodeOfCare"),
+            ("GET",),
+        ),
+        Operation(
             "process-message",
             ("system",),
             HL7 + "MessageHeader-process-message",

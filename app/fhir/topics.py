@@ -73,7 +73,14 @@ _ALL = (
         "Prior imaging may be fetched for a planned visit",
         "EpisodeOfCare",
         _CARE,
-        "the window before a planned episode of care opened",
+        "the window before a planned episode of care opened, or a day is left",
+    ),
+    Topic(
+        "appointment-prefetch-due",
+        "Prior imaging may be fetched for a booked visit",
+        "Appointment",
+        ("patient", "date", "status"),
+        "the window before a booked appointment opened, or a day is left",
     ),
     Topic(
         "emergency-referral",

@@ -9,13 +9,14 @@ from app.fhir.outcome import Fault
 from app.fhir.registry import BY_CODE
 from app.fhir.subscription import Watch
 from app.fhir.topics import BY_NAME
-from app.interactions import Services
+from app.interactions import Services, prefetch
 from app.interactions.presenting import content
 from app.storage import resources, telling
 from app.storage.engine import Tx
 from app.storage.resources import OPERATIONS
 from app.storage.subscriptions import Notice
 
+DUE = tuple(BY_NAME[name].url for name in ("prefetch-due", "appointment-prefetch-due"))
 WITHDRAWN = BY_NAME["imaging-study-withdrawn"].url
 NHS = "https://fhir.nhs.uk/Id/nhs-number"
 
@@ -46,7 +47,8 @@ def event_of(
             request_id=request_id,
         )
         return Event(0, notice.at, notice.ref, "DELETE"), None
-    if found is None or grant is None or (found.deleted and method != "DELETE"):
+    nothing = notice.topic in DUE and found is not None and not prefetch.anything(services, tx, subject, found)
+    if found is None or grant is None or (found.deleted and method != "DELETE") or nothing:
         detail = f"{says}: {notice.ref} is suppressed"
         audit.record(tx, subject, None, "operation", type_name, status=403, detail=detail, request_id=request_id)
         return None, None

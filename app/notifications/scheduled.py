@@ -1,4 +1,5 @@
-"""Events that time brings: a planned visit comes near, an archive has gone silent. Each is announced once."""
+"""Events that time brings: a planned visit comes near (when its window opens, and when a day is left), an archive has gone
+silent. Each is announced once; whether there is anything to fetch is decided when it is told."""
 
 from __future__ import annotations
 
@@ -8,7 +9,12 @@ from app.policy.relationship import DAY
 from app.storage import outbox, sources, telling
 from app.storage.engine import Tx
 
-PREFETCH, SILENT = "prefetch-due", "source-silent"
+SILENT = "source-silent"
+VISITS = (
+    ("episode", "planned", "prefetch-due"),
+    ("appointment", "booked", "appointment-prefetch-due"),
+)
+OPENS, LAST_DAY = 1, -1  # the two times at which a visit is announced, told apart by the sign of their mark
 MOST = 500
 
 
@@ -20,7 +26,17 @@ def announce(services: Services) -> int:
 def _announce(services: Services, tx: Tx) -> int:
     switches = services.enforcement.switches
     lead, stale = switches.planned_lead_days * DAY, switches.planned_stale_days * DAY
-    due = [(PREFETCH, rid, low) for rid, low in telling.planned(tx, tx.at - stale, tx.at + lead, MOST)]
+    due: list[tuple[str, int, int]] = []
+    for kind, status, topic in VISITS:
+        opened = telling.planned(tx, kind, status, topic, (tx.at - stale, tx.at + lead), OPENS, MOST)
+        due += [(topic, rid, low * OPENS) for rid, low in opened]
+        new = {rid for rid, _ in opened}
+        last = telling.planned(tx, kind, status, topic, (tx.at, tx.at + DAY), LAST_DAY, MOST)
+        for visit, low in last:
+            if visit in new:  # announced just now: the last day needs no word of its own
+                telling.announce(tx, topic, visit, low * LAST_DAY)
+            else:
+                due.append((topic, visit, low * LAST_DAY))
     for state in sources.states(tx):
         if state.silent(tx.at) or (state.failures and not state.succeeded):
             rid = telling.rid_of(tx, TYPES["Endpoint"].code, state.endpoint.removeprefix("Endpoint/"))

@@ -28,6 +28,7 @@ from app.interactions import (
     history,
     match,
     patch,
+    prefetch,
     read,
     search,
     source_health,
@@ -176,6 +177,9 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
         who = asked()
         return reply(mdt.operation(services, who, negotiate.resource(request, most)))
 
+    def visit_prefetch(kind: str, id: str) -> Response:
+        return reply(prefetch.prefetch(services, asked(), kind, id, options()))
+
     def system_message() -> Response:
         who = asked()
         return reply(process_message(services, who, negotiate.resource(request, most)))
@@ -260,6 +264,7 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
         ("GET", "/Patient/<id>/$emergency-access", "$emergency-access", patient_emergency_access),
         ("POST", "/Patient/<id>/$end-break-glass", "$end-break-glass", patient_end_break_glass),
         ("POST", "/Task/<id>/$review-break-glass", "$review-break-glass", task_review_break_glass),
+        ("GET", "/<any(Appointment, EpisodeOfCare):kind>/<id>/$prefetch", "$prefetch", visit_prefetch),
         ("POST", "/CareTeam/$convene-mdt", "$convene-mdt", team_convene),
         ("GET", "/Patient/<id>/$disclosures", "$disclosures", patient_disclosures),
         ("GET", "/Patient/<id>/$everything", "$everything", patient_everything),

@@ -164,14 +164,19 @@ def to_recheck(tx: Tx, most: int) -> list[int]:
 # What time brings ------------------------------------------------------------------------------------------------
 
 
-def planned(tx: Tx, since: int, until: int, most: int) -> list[tuple[int, int]]:
-    """(rid, start) of planned episodes that start between the two instants and were not announced yet."""
+def planned(
+    tx: Tx, kind: str, status: str, topic: str, between: tuple[int, int], sign: int, most: int
+) -> list[tuple[int, int]]:
+    """(rid, start) of relationships of a kind and status that start between the two instants and were not announced yet
+    with the start times `sign` as the mark."""
     rows = tx.rows(
-        "SELECT DISTINCT r.rid, r.low FROM relationship r WHERE r.kind = 'episode' AND r.status = 'planned' AND r.low > ?"
-        " AND r.low <= ? AND NOT EXISTS (SELECT 1 FROM announced a WHERE a.topic = 'prefetch-due' AND a.rid = r.rid"
-        " AND a.mark = r.low) LIMIT ?",
-        since,
-        until,
+        "SELECT DISTINCT r.rid, r.low FROM relationship r WHERE r.kind = ? AND r.status = ? AND r.low > ? AND r.low <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM announced a WHERE a.topic = ? AND a.rid = r.rid AND a.mark = r.low * ?) LIMIT ?",
+        kind,
+        status,
+        *between,
+        topic,
+        sign,
         most,
     )
     return [(int(rid), int(low)) for rid, low in rows]
