@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.fhir import pointer
 from app.fhir.lossless import MAX_DEPTH
 from app.fhir.negotiation import JSON_PATCH, MERGE_PATCH
 from app.fhir.operations import OPERATIONS, Operation
@@ -89,7 +90,7 @@ def statement(base_url: str, limits: Mapping[str, int], *, strict: bool = True) 
                 "mode": "server",
                 "documentation": documentation(limits),
                 "security": _security(origin),
-                "resource": [_resource(definition, strict) for definition in TYPES.values()],
+                "resource": [*(_resource(definition, strict) for definition in TYPES.values()), pointer.capability()],
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
                 **({"operation": operations} if operations else {}),
                 "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],

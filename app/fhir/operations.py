@@ -142,6 +142,14 @@ OPERATIONS: dict[str, Operation] = {
             ("GET", "POST"),
         ),
         Operation(
+            "manifest",
+            ("instance",),
+            OURS + "manifest",
+            "Say what a study is made of and where it is, as a document of its own.",
+            ("ImagingStudy",),
+            ("GET",),
+        ),
+        Operation(
             "source-health",
             ("type",),
             OURS + "source-health",

@@ -60,7 +60,7 @@ def read_query(
         valuesets=services.value_sets,
     )
     if query.cursor is not None:
-        query = replace(query, cursor=unseal(services, asked, _scope(query, compartment), query.cursor))
+        query = replace(query, cursor=unseal(services, asked, scope(query, compartment), query.cursor))
     return query
 
 
@@ -140,7 +140,7 @@ def _links(
     address = _address(services, query.type, compartment)
     links = [("self", url(address, query.applied))]
     if next is not None:
-        sealed = seal(services, asked, _scope(query, compartment), next, expires=expires)
+        sealed = seal(services, asked, scope(query, compartment), next, expires=expires)
         links.append(("next", url(address, [*query.applied, (CURSOR, sealed)])))
     return links
 
@@ -170,7 +170,8 @@ def _outcome(query: Query, page: Page, grant: Grant) -> bytes | None:
     return dump(operation_outcome(issues)) if issues else None
 
 
-def _scope(query: Query, compartment: tuple[str, str] | None) -> str:
+def scope(query: Query, compartment: tuple[str, str] | None) -> str:
+    """What a page key is bound to beside the requester."""
     return repr((query.type, compartment, query.applied))
 
 

@@ -87,7 +87,7 @@ def holds(services: Services, asked: Asked, most: int = MOST) -> list[Hold]:
 
     def work(tx: Tx) -> list[Hold]:
         found = [_shown(services, tx, one) for one in reviews.waiting(tx, _orgs(services, tx, asked), most)]
-        _recorded(tx, asked, "identity review: list", *found)
+        _recorded(tx, asked, "identity review, list", *found)
         return found
 
     return carry(services, asked, "operation", "ImagingStudy", work)
@@ -98,7 +98,7 @@ def hold(services: Services, asked: Asked, id: str) -> Hold:
 
     def work(tx: Tx) -> Hold:
         found = _shown(services, tx, _held(services, tx, asked, id))
-        _recorded(tx, asked, "identity review: look", found)
+        _recorded(tx, asked, "identity review, look", found)
         return found
 
     return carry(services, asked, "operation", "ImagingStudy", work)
@@ -117,7 +117,7 @@ def resolve(services: Services, asked: Asked, id: str, patient: str) -> list[str
         who = asked.subject.practitioner or asked.subject.user or asked.subject.client_id
         reviews.choose(tx, found.endpoint, found.stated, patient, who)
         _attach(services, tx, asked, found, patient)
-        _recorded(tx, asked, "identity review: resolve", _shown(services, tx, found), patients=(patient,))
+        _recorded(tx, asked, "identity review, resolve", _shown(services, tx, found), patients=(patient,))
         return found
 
     first = carry(services, asked, "operation", "ImagingStudy", work)
@@ -143,7 +143,7 @@ def dismiss(services: Services, asked: Asked, id: str, reason: str) -> None:
         found = _held(services, tx, asked, id)
         reviews.set_aside(tx, found)
         _task(services, tx, found, "cancelled", reason.strip())
-        _recorded(tx, asked, "identity review: dismiss", _shown(services, tx, found))
+        _recorded(tx, asked, "identity review, dismiss", _shown(services, tx, found))
 
     carry(services, asked, "operation", "ImagingStudy", work)
 

@@ -26,8 +26,10 @@ from app.interactions import (
     everything,
     explain_access,
     history,
+    manifest,
     match,
     patch,
+    pointers,
     prefetch,
     read,
     search,
@@ -234,6 +236,16 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     def study_explain(id: str | None = None) -> Response:
         return reply(explain_access.explain_access(services, asked(), options(), id))
 
+    def study_manifest(id: str) -> Response:
+        return reply(manifest.manifest(services, asked(), id))
+
+    def pointer_get(id: str) -> Response:
+        return reply(pointers.read(services, asked(), id))
+
+    def pointer_search() -> Response:
+        given = pairs() if request.method == "GET" else [*pairs(), *_form(most)]
+        return reply(pointers.search(services, asked(), given))
+
     def endpoint_health() -> Response:
         return reply(source_health.source_health(services, asked(), pairs()))
 
@@ -274,6 +286,10 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
         ("POST", "/ImagingStudy/$explain-access", "$explain-access", study_explain),
         ("GET", "/ImagingStudy/<id>/$explain-access", "$explain-access", study_explain),
         ("POST", "/ImagingStudy/<id>/$explain-access", "$explain-access", study_explain),
+        ("GET", "/ImagingStudy/<id>/$manifest", "$manifest", study_manifest),
+        ("GET", "/DocumentReference", "search-type", pointer_search),
+        ("POST", "/DocumentReference/_search", "search-type", pointer_search),
+        ("GET", "/DocumentReference/<id>", "read", pointer_get),
         ("GET", "/Endpoint/$source-health", "$source-health", endpoint_health),
         ("GET", "/<type_name>/<id>", "read", instance_get),
         ("PUT", "/<type_name>/<id>", "update", instance_put),

@@ -35,7 +35,10 @@ def stated(steward: Caller) -> dict[str, Any]:
 
 def rows(stated: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for row in stated["rest"][0]["resource"]:
-        yield row["type"], row
+        if (
+            row["type"] != "DocumentReference"
+        ):  # which is no type of the table: test_pointers.py asks for what it states
+            yield row["type"], row
 
 
 def interactions(row: dict[str, Any]) -> set[str]:

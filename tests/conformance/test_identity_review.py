@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from pydicom.dataset import Dataset
 
+from app.access import audit_cli
 from app.access.subject import Subject
 from app.fhir.outcome import Fault
 from app.ingest import archive, identity_cli, sync
@@ -208,3 +209,10 @@ def test_the_command_line_lists_resolves_and_dismisses(app: Flask, services: Ser
     assert run.invoke(identity_cli.identity, ["dismiss", second["id"], "--reason", "a phantom"]).exit_code == 0
     again = run.invoke(identity_cli.identity, ["dismiss", second["id"], "--reason", "a phantom"])
     assert again.exit_code == 1 and "no study with this id waits" in again.output
+
+
+def test_the_records_of_a_review_can_be_replayed(app: Flask, services: Services) -> None:
+    ingested(services, image())
+    identity_review.resolve(services, desk(), the_hold(services).id, "p1")
+    replayed = app.test_cli_runner().invoke(audit_cli.audit, ["replay"])
+    assert replayed.exit_code == 0, replayed.output

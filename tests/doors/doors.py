@@ -31,6 +31,8 @@ from app.interactions import (
     explain_access,
     exporting,
     history,
+    manifest,
+    pointers,
     read,
     search,
     transaction,
@@ -137,6 +139,28 @@ def _search(house: House, type_name: str, *pairs: tuple[str, str], compartment: 
 
 def by_read(house: House) -> Shown:
     return _answer(lambda: read.read(house.services, house.asked, "ImagingStudy", house.study_id))
+
+
+def by_manifest(house: House) -> Shown:
+    try:
+        answer = manifest.manifest(house.services, house.asked, house.study_id)
+    except Fault as fault:
+        # A role without UIDs is told so (P24), once the study is one that it may know of.
+        return {"located": False} if fault.text == manifest.REDACTED else None
+    study = _in_bundle(house, orjson.loads(answer.body or b""))
+    assert study is not None
+    return study | {"located": "endpoint" in study}
+
+
+def by_pointer(house: House) -> Shown:
+    return _answer(lambda: pointers.read(house.services, house.asked, house.study_id))
+
+
+def by_pointer_search(house: House) -> Shown:
+    pairs = (("subject", house.world.patient), ("type", "18748-4"), ("_total", "accurate"))
+    found = _answer(lambda: pointers.search(house.services, house.asked, pairs))
+    assert found is None or found["total"] == len(found.get("entry", ()))
+    return _in_bundle(house, found)
 
 
 def by_vread(house: House) -> Shown:
