@@ -19,7 +19,7 @@ from app.fhir.search import parse
 from app.policy.decide import Person, decide
 from app.policy.duty import duties
 from app.policy.grant import Grant, Reasoned
-from app.policy.model import Decision, Request
+from app.policy.model import Decision, Request, Requester
 from app.policy.study import compile_study
 from app.storage import search, uids
 from app.storage.engine import Tx
@@ -64,10 +64,11 @@ def decide_one(
     """Whether `subject` may discover, read or locate the study. Recorded with it: a permission to locate is a
     disclosure."""
     grant = enforcement.for_deciding(tx, "DECISION", "ImagingStudy")
-    found = _found(tx, grant, asked.study)
+    requester = enforcement.requester(tx, subject)
+    found, known = _found(tx, grant, requester, asked.study)
     decision, named, beside = UNKNOWN, tuple[str, ...](), False
     if found is not None:
-        decision, patients = _decided(tx, enforcement, subject, found, action)
+        decision, patients = _decided(tx, enforcement, subject, requester, found, known, action)
         if decision.permitted and not _holds(tx, found, asked):
             decision = ANOTHERS
         beside = decision in (ANOTHERS, BEYOND_SCOPES)
@@ -100,16 +101,18 @@ def holding(tx: Tx, level: str, uid: str) -> str | None:
     return f"ImagingStudy/{found.pop()}" if len(found) == 1 else None
 
 
-def _found(tx: Tx, grant: Grant, study: str) -> Stored | None:
-    uid = study.removeprefix("urn:oid:")
-    pair = (
-        ("_id", study.partition("/")[2])
-        if study.startswith("ImagingStudy/")
-        else ("identifier", f"urn:dicom:uid|urn:oid:{uid}")
-    )
-    query = parse("ImagingStudy", [pair, ("_count", "2")], base_url="", zone=tx.zone, at=tx.at)
+def _found(tx: Tx, grant: Grant, requester: Requester, study: str) -> tuple[Stored | None, information.Known]:
+    """The study and the facts of its patient, by its UID in one round trip."""
+    tree, practitioner = sorted(requester.tree), requester.practitioner
+    if not study.startswith("ImagingStudy/"):
+        uid = study.removeprefix("urn:oid:")
+        known = information.ahead_of_study(tx, uid, tree, practitioner)
+        return uids.study(tx, grant, uid), known()
+    query = parse("ImagingStudy", [("_id", study.partition("/")[2]), ("_count", "2")], zone=tx.zone, at=tx.at)
     entries = search.run(tx, grant, query).entries
-    return entries[0] if len(entries) == 1 else None
+    if len(entries) != 1:
+        return None, information.Known()
+    return entries[0], information.of_resource(tx, "ImagingStudy", entries[0].id, tree, practitioner)
 
 
 def _holds(tx: Tx, found: Stored, asked: Asked) -> bool:
@@ -132,11 +135,17 @@ def _holds(tx: Tx, found: Stored, asked: Asked) -> bool:
 
 
 def _decided(
-    tx: Tx, enforcement: Enforcement, subject: Subject, found: Stored, action: str
+    tx: Tx,
+    enforcement: Enforcement,
+    subject: Subject,
+    requester: Requester,
+    found: Stored,
+    known: information.Known,
+    action: str,
 ) -> tuple[Decision, dict[int, str]]:
-    requester = enforcement.requester(tx, subject)
-    known = information.of_resource(tx, "ImagingStudy", found.id, sorted(requester.tree), requester.practitioner)
     person = known.groups[0].person if known.groups else Person(frozenset())
+    for record in known.records.values():
+        tx.memory.setdefault(("means", record), record)
     content = orjson.loads(found.content)
     slices = ceiling(subject, "ImagingStudy", "read").get("ImagingStudy") if subject.scopes else None
     if slices is not None and not admits(tx, slices, content):

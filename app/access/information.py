@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.policy.directive import Directive
 from app.policy.grant import Population
 from app.policy.model import EmergencyGrant, Relationship
 from app.policy.predicate import Expr
+from app.storage import uids
 from app.storage.conditions import is_identifier
 from app.storage.engine import Tx
 from app.storage.indexing import PATIENT_PARAMS, UID_PARAMS, uid_hash
@@ -199,6 +200,22 @@ def of_resource(tx: Tx, type_name: str, id: str, tree: Sequence[str], practition
     """The facts of the patient that a resource is about."""
     start = sql("SELECT i.patient FROM identity i WHERE i.type = ? AND i.id = ?", TYPES[type_name].code, id)
     return _gather(tx, start, tree, practitioner)
+
+
+def ahead_of_study(tx: Tx, uid: str, tree: Sequence[str], practitioner: str | None) -> Callable[[], Known]:
+    """The facts of the patient whom the study with this UID is about, asked in the round trip of the next statement."""
+    start = sql(
+        "SELECT x.patient FROM identifier x WHERE x.value = ? AND x.param = ? AND x.system = ?", *uids.identifying(uid)
+    )
+    text, params = _facts(tx, start.text, tuple(tree), practitioner is not None)
+    found: list[list[tuple[Any, ...]]] = []
+    tx.ahead(text, (*start.params, *params), found.append)
+
+    def known() -> Known:
+        tx.settle()
+        return _assemble(found[0])
+
+    return known
 
 
 def of_population(tx: Tx, population: Population, teams: Iterable[str], own_bound: bool) -> Known:

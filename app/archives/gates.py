@@ -9,26 +9,33 @@ https://orthanc.uclouvain.be/book/plugins/authorization.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Blueprint, Response, jsonify, request
 
 from app.access import audit
 from app.access.deciding import Asked, holding
 from app.access.subject import Subject
-from app.archives.deciding import SECOND, Gatekeeper, Verify
+from app.archives.deciding import SECOND, Gatekeeper, Gone, Verify
 from app.archives.gate import bearer, is_uid, wanted
 from app.archives.headers import failed, hardened, refused, request_id
 from app.fhir.lossless import load
 from app.fhir.outcome import Fault
 from app.interactions import Services
 
-Prove = Callable[[str], Subject | None]
+
+class Proofs(Protocol):
+    """Whom a Basic header proves: asked now, or as it was before."""
+
+    def subject(self, header: str) -> Subject | None: ...
+
+    def claimed(self, header: str) -> tuple[Subject, tuple[str, str]] | None: ...
+
 
 MOST_BYTES = 65_536
 LONGEST = 2048
+UNPROVED = "the caller does not prove who it is; expected a client of kind gate, by its secret or token"
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 LEVELS = ("series", "instance")
 NOBODY = {"name": "anonymous", "user-id": "", "permissions": [], "authorized-labels": [], "groups": [], "validity": 0}
@@ -43,17 +50,21 @@ class Refused(Exception):
         super().__init__(message)
 
 
-def blueprint(services: Services, verify: Verify, prove: Prove) -> Blueprint:
+def blueprint(services: Services, verify: Verify, claimed: Verify, proofs: Proofs) -> Blueprint:
     """/archive/decision, /archive/tokens/validate and /archive/user/get-profile."""
     gates = Blueprint("gates", __name__, url_prefix="/archive")
+    prove = proofs.subject
 
-    def keeper(caller: Subject) -> Gatekeeper:
-        return Gatekeeper(services, verify, caller.client_id, request.remote_addr or "", request_id())
+    def keeper(caller: Subject, gate: tuple[str, str] | None = None) -> Gatekeeper:
+        address = request.remote_addr or ""
+        return Gatekeeper(services, claimed, caller.client_id, address, request_id(), gate)
 
     @gates.post("/decision")
     def decision() -> Response:
         """May the bearer of this token have the images of this study, now?"""
-        caller, said = _caller(verify, prove), _body()
+        header = request.headers.get("Authorization", "")
+        known, said = proofs.claimed(header), _body()  # whether the gate is one still is asked with the decision
+        caller, gate = known or (_caller(verify, prove), None)
         token, study = _text(said, "token", 8192), _text(said, "study_uid", 72).removeprefix("urn:oid:")
         if not is_uid(study):
             raise Refused(400, "study_uid is no DICOM UID; expected digits and dots, at most 64")
@@ -64,7 +75,11 @@ def blueprint(services: Services, verify: Verify, prove: Prove) -> Blueprint:
             raise Refused(
                 403, "the token is not the caller's own; expected it, or an enforcement point that is trusted"
             )
-        return jsonify(keeper(caller).decide(token, _asked(study, said.get("path"))).as_json())
+        emergency = said.get("emergency_grant") or ""
+        if not isinstance(emergency, str) or len(emergency) > LONGEST:
+            raise Refused(400, "emergency_grant is no text; expected the id of an emergency grant")
+        found = _asked(study, said.get("path"))
+        return jsonify(keeper(caller, gate).decide(token, found, emergency=emergency).as_json())
 
     @gates.post("/tokens/validate")
     def validate() -> Response:
@@ -94,6 +109,8 @@ def blueprint(services: Services, verify: Verify, prove: Prove) -> Blueprint:
 
     @gates.errorhandler(Exception)
     def wrong(error: Exception) -> Response:
+        if isinstance(error, Gone):
+            error = Refused(401, UNPROVED)
         if not isinstance(error, Refused):
             return failed(error)
         status, message = error.status, error.message
@@ -116,7 +133,7 @@ def blueprint(services: Services, verify: Verify, prove: Prove) -> Blueprint:
     return gates
 
 
-def _caller(verify: Verify, prove: Prove) -> Subject:
+def _caller(verify: Verify, prove: Verify) -> Subject:
     given = request.headers.getlist("Authorization")
     header = given[0] if len(given) == 1 else ""
     subject = prove(header) if header[:6].lower() == "basic " else verify(token) if (token := bearer(header)) else None
@@ -127,7 +144,7 @@ def _caller(verify: Verify, prove: Prove) -> Subject:
     return replace(subject, address=request.remote_addr or "")
 
 
-def _gate(verify: Verify, prove: Prove) -> Subject:
+def _gate(verify: Verify, prove: Verify) -> Subject:
     caller = _caller(verify, prove)
     if not caller.decision_point:
         raise Refused(403, "the caller is no gate; expected a client of kind gate")

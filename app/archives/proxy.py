@@ -21,6 +21,7 @@ from app.archives.upstream import Failed, Upstream
 from app.interactions import Services, capability_address
 
 PROXY = "/archive/proxy"
+EMERGENCY = "Emergency-Grant"
 SAYS = {
     "TOKEN_INVALID": "no valid access token; expected a current one in the Authorization header, as Bearer",
     "OUT_OF_SCOPE": "the token's scopes do not cover reading ImagingStudy; expected one that does",
@@ -28,7 +29,7 @@ SAYS = {
 REFUSED = "these images are not available to you; the registry says why, to whom it may"
 
 
-def blueprint(services: Services, verify: Verify, archives: Mapping[str, Archive]) -> Blueprint:
+def blueprint(services: Services, claimed: Verify, archives: Mapping[str, Archive]) -> Blueprint:
     """One address for everything below a configured archive's base."""
     proxy = Blueprint("proxy", __name__)
     upstreams = {name: Upstream(archive) for name, archive in archives.items()}
@@ -47,13 +48,14 @@ def blueprint(services: Services, verify: Verify, archives: Mapping[str, Archive
         token = bearer(request.headers.get("Authorization"))
         if asked is None:
             return refused(403 if request.method == "GET" else 405, "this is not served; expected a GET for one study")
-        keeper = Gatekeeper(services, verify, f"proxy {endpoint[:64]}", request.remote_addr or "", request_id())
+        keeper = Gatekeeper(services, claimed, f"proxy {endpoint[:64]}", request.remote_addr or "", request_id())
         study, at = asked.study, services.store.clock()
 
         def bound(subject: Subject) -> bool:
             return sealed is None or capability_address.check(services, subject, sealed, endpoint, study, at)
 
-        verdict = keeper.decide(token, Asked(study, asked.series, asked.instance, strict=True), also=bound)
+        whole = Asked(study, asked.series, asked.instance, strict=True)
+        verdict = keeper.decide(token, whole, also=bound, emergency=request.headers.get(EMERGENCY, ""))
         if not verdict.allowed:
             return refused(403, SAYS.get(verdict.reason, REFUSED), verdict.decision_id)
         upstream = upstreams.get(endpoint)

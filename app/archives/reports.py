@@ -19,13 +19,12 @@ from app.archives.configured import Archive
 from app.archives.deciding import Verify
 from app.archives.gate import bearer
 from app.archives.headers import failed, hardened, refused, request_id
-from app.archives.proxy import PROXY
+from app.archives.proxy import EMERGENCY, PROXY
 from app.archives.upstream import Failed, Upstream
 from app.interactions import Asked, Services, read
 
 # What a document may come as: what a browser shows without running anything of it.
 TYPES = ("text/plain", "application/pdf", "image/jpeg", "image/png", "application/dicom")
-EMERGENCY = "Emergency-Grant"
 _BELOW = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 

@@ -29,7 +29,12 @@ class Proofs:
     """What has been proved. For any number of threads."""
 
     store: Store
-    _seen: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    _seen: OrderedDict[bytes, tuple[Subject, str]] = field(default_factory=OrderedDict)
+
+    def claimed(self, header: str) -> tuple[Subject, tuple[str, str]] | None:
+        """The client of a header that was right before, with its id and secret's hash: which are still to be asked after."""
+        found = self._seen.get(_mark(header))
+        return (found[0], (found[0].client_id, found[1])) if found else None
 
     def subject(self, header: str) -> Subject | None:
         """The client of a Basic header, in its own name; None where it is not right."""
@@ -38,9 +43,9 @@ class Proofs:
             return None
         with self.store.begin(reads=True) as tx:
             client = oauth.find(tx, pair[0])
-        if client is None or client.disabled or not client.secret_hash or not self._right(client, pair[1]):
+        if client is None or client.disabled or not client.secret_hash or not self._right(header, client, pair[1]):
             return None
-        return Subject(
+        subject = Subject(
             client_id=client.id,
             kind=client.kind,
             organisation=client.organisation,
@@ -49,17 +54,20 @@ class Proofs:
             scopes=tuple(client.scope.split()),
             decision_point=client.kind == "gate",
         )
-
-    def _right(self, client: Client, secret: str) -> bool:
-        mark = sha256(f"{client.secret_hash}\n{secret}".encode()).digest()
-        if mark in self._seen:
-            return True
-        if not check_password_hash(client.secret_hash or "", secret):
-            return False
-        self._seen[mark] = None
+        self._seen[_mark(header)] = subject, client.secret_hash
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
-        return True
+        return subject
+
+    def _right(self, header: str, client: Client, secret: str) -> bool:
+        before = self._seen.get(_mark(header))
+        if before is not None and before[1] == client.secret_hash:
+            return True
+        return check_password_hash(client.secret_hash or "", secret)
+
+
+def _mark(header: str) -> bytes:
+    return sha256(header.encode("latin-1", "replace")).digest()
 
 
 def _pair(header: str) -> tuple[str, str] | None:

@@ -166,6 +166,15 @@ def ask_standing(tx: Tx, client: str, marks: Sequence[str], told: Callable[[int 
     tx.ahead(text, params, lambda rows: told(_number(rows)))
 
 
+def ask_secret(tx: Tx, client: str, told: Callable[[str | None], None]) -> None:
+    """The hash of the secret that a client in use has now, asked in the round trip of the next statement."""
+    tx.ahead(
+        "SELECT secret_hash FROM oauth_client WHERE id = ? AND NOT disabled",
+        (client,),
+        lambda rows: told(rows[0][0] if rows else None),
+    )
+
+
 def _standing(tx: Tx, client: str, marks: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
     text, param = tx.in_list("r.token", marks)
     return (

@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from werkzeug.security import generate_password_hash
 
 from app import create_app
 from app.config import Settings
@@ -32,6 +35,7 @@ CALLERS = {
     "steward": ("steward", REGION, ALL, None),
 }
 TOKEN_SECONDS = 3600
+GATE_HASH = generate_password_hash("secret")
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ def _tokens(settings: Settings) -> dict[str, str]:
         client = Client(f"bench-{name}", name, kind, f"ods:{ods}", scope, "system", purpose, jwks='{"keys": []}')
         services.store.retry(lambda tx, client=client: oauth.add(tx, client))
         found[name] = app.extensions["tokens"].mint(client, scope, TOKEN_SECONDS)
+    gate = Client(
+        "bench-gate", "gate", "gate", f"ods:{MAKERS[0]}", "system/ImagingStudy.rs", "system", secret_hash=GATE_HASH
+    )
+    services.store.retry(lambda tx: oauth.add(tx, gate))
+    found["gate"] = b64encode(b"bench-gate:secret").decode()
     services.store.close()
     return found
 

@@ -68,6 +68,9 @@ class World:
     def study_id(self, patient: int, study: int) -> str:
         return id_of("ImagingStudy", f"{patient}.{study}")
 
+    def uid(self, patient: int, study: int) -> str:
+        return f"2.25.{1_000_000_000_000_000_000_000 + patient * 1_000_000 + study}"
+
     def accession(self, patient: int, study: int) -> tuple[str, str]:
         """System and value."""
         return ACCESSION.format(self.maker(patient, study).lower()), f"A{patient:07d}{study}"
@@ -194,7 +197,7 @@ class World:
         """Study `study` of a patient; a number beyond `per_patient` makes one that the region does not hold yet."""
         ods, (code, display) = self.maker(patient, study), self.modality(patient, study)
         system, value = self.accession(patient, study)
-        uid = f"2.25.{1_000_000_000_000_000_000_000 + patient * 1_000_000 + study}"
+        uid = self.uid(patient, study)
         site_code, site = REGIONS_OF_BODY[(patient + study) % len(REGIONS_OF_BODY)]
         started = LATEST - timedelta(days=(patient * 37 + study * 311) % DAYS, minutes=patient % 480)
         endpoint = [reference(f"Endpoint/archive-{ods.lower()}")]
