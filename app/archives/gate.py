@@ -33,6 +33,7 @@ MOST_AGE = 30.0
 MOST_KEPT = 10_000
 MOST_ANSWER = 65_536
 LONGEST_TOKEN = 8192
+EMERGENCY, LONGEST_GRANT = "emergency-grant", 200  # the header under which an emergency grant is presented
 
 # What a request asks for ------------------------------------------------------------------------------------------
 
@@ -177,10 +178,11 @@ class Registry:
         self._seconds = configuration.seconds
         self._idle: list[http.client.HTTPConnection] = []
 
-    def decide(self, token: str, study: str, path: str) -> dict[str, Any]:
+    def decide(self, token: str, study: str, path: str, emergency: str = "") -> dict[str, Any]:
         """The registry's answer. Raises OSError, HTTPException or ValueError where there is none in time."""
         until = time.monotonic() + self._seconds
-        body = json.dumps({"token": token, "study_uid": study, "action": "locate", "path": path}).encode()
+        said = {"token": token, "study_uid": study, "action": "locate", "path": path}
+        body = json.dumps(said | ({"emergency_grant": emergency} if emergency else {})).encode()
         while True:
             kept = self._idle.pop() if self._idle else None
             try:
@@ -240,10 +242,11 @@ class Gate:
         root = self.configuration.root
         asked = wanted(uri[len(root) :], query) if method == "GET" and uri.startswith(root + "/") else None
         token = bearer(headers.get("authorization"))
-        return asked is not None and bool(token) and self._permitted(token, asked.study, uri[len(root) :])
+        emergency = headers.get(EMERGENCY, "")[:LONGEST_GRANT]
+        return asked is not None and bool(token) and self._permitted(token, asked.study, uri[len(root) :], emergency)
 
-    def _permitted(self, token: str, study: str, path: str) -> bool:
-        key = (hashlib.sha256(token.encode()).digest(), study)
+    def _permitted(self, token: str, study: str, path: str, emergency: str) -> bool:
+        key = (hashlib.sha256(f"{token} {emergency}".encode()).digest(), study)
         began = time.monotonic()
         with self._lock:
             flushes = self._flushes
@@ -251,7 +254,7 @@ class Gate:
         if until is not None and began < until:
             return True
         try:
-            said = self.registry.decide(token, study, path)
+            said = self.registry.decide(token, study, path, emergency)
             age = min(max(float(said.get("max_age", 0)), 0.0), MOST_AGE)
         except (OSError, http.client.HTTPException, ValueError, TypeError):
             return False

@@ -79,7 +79,11 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, proofs: Proof
         if not isinstance(emergency, str) or len(emergency) > LONGEST:
             raise Refused(400, "emergency_grant is no text; expected the id of an emergency grant")
         found = _asked(study, said.get("path"))
-        return jsonify(keeper(caller, gate).decide(token, found, emergency=emergency).as_json())
+        try:
+            verdict = keeper(caller, gate).decide(token, found, emergency=emergency)
+        except Gone:  # what was proved before is no proof now: it is to prove itself anew
+            verdict = keeper(_caller(verify, prove)).decide(token, found, emergency=emergency)
+        return jsonify(verdict.as_json())
 
     @gates.post("/tokens/validate")
     def validate() -> Response:
@@ -109,8 +113,6 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, proofs: Proof
 
     @gates.errorhandler(Exception)
     def wrong(error: Exception) -> Response:
-        if isinstance(error, Gone):
-            error = Refused(401, UNPROVED)
         if not isinstance(error, Refused):
             return failed(error)
         status, message = error.status, error.message
