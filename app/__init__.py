@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flask import Flask, Response, g, request
 
-from app import cli, observability
+from app import cli, observability, tracing
 from app import pages as chrome
 from app.access.enforcement import Enforcement
 from app.access.subject import Subject
@@ -166,6 +166,7 @@ def _measure(app: Flask) -> None:
     @app.before_request
     def begin() -> None:
         g.began = time.perf_counter()
+        tracing.begin(request.headers.get(tracing.HEADER))
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -174,3 +175,7 @@ def _measure(app: Flask) -> None:
         request_id = response.headers.get("X-Request-Id", "")
         observability.answered(request.method, route, response.status_code, seconds, request_id)
         return response
+
+    @app.teardown_request
+    def over(error: BaseException | None) -> None:
+        tracing.end()

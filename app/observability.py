@@ -1,4 +1,5 @@
 """The catalogue of log events, and metrics. An event has a name, a level and the fields it may carry: never a person's.
+While a request is answered, each event has the id of its trace beside them.
 
 Three things keep persons out of the log: a field that the catalogue does not name is refused; a value that looks like
 an identifier of a person or a study is withheld; and of what a library logs only the name of the logger, the type of
@@ -19,6 +20,8 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from app import tracing
 
 # name: (level, fields)
 EVENTS: dict[str, tuple[str, frozenset[str]]] = {
@@ -55,6 +58,10 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 metrics = CollectorRegistry()
 REQUESTS = Counter(
     "registry_requests_total", "Requests by method, route and status", ["method", "route", "status"], registry=metrics
+)
+EFFECTS = frozenset({"PERMIT", "REDACT", "DENY", "PARTIAL"})
+DECISIONS = Counter(
+    "registry_decisions_total", "Decisions about a patient, by what was decided", ["effect"], registry=metrics
 )
 SECONDS = Histogram("registry_request_seconds", "Time to answer, by route", ["route"], registry=metrics)
 
@@ -111,7 +118,14 @@ def event(name: str, **fields: Any) -> None:
         raise ValueError(f"{name} may not carry {sorted(fields.keys() - allowed)}")
     if LEVELS[level] < _least:
         return
+    if trace := tracing.current():
+        fields["trace"] = trace
     getattr(structlog.get_logger(), level)(name, **{key: _safe(value) for key, value in fields.items()})
+
+
+def decided(effect: str) -> None:
+    """Count one decision about one patient."""
+    DECISIONS.labels(effect if effect in EFFECTS else "other").inc()
 
 
 def _safe(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from app import observability
 from app.access import balp
 from app.access.subject import Subject
 from app.fhir.query import Query
@@ -90,6 +91,7 @@ def record(
             "located": [one.versioned for one in shown if one.type == "ImagingStudy" and one.locatable],
         }
         if said is not None:
+            observability.decided(said.effect)
             body |= {
                 "basis": said.basis,
                 "effect": said.effect,

@@ -1,6 +1,6 @@
 """The archive's side of the proxy: one request to a configured archive, and its answer as it comes, byte by byte.
 
-Nothing of the requester's but what it accepts and which bytes it wants goes up; of what comes back, only the type, the
+Nothing of the requester's but what it accepts, which bytes it wants and its trace goes up; of what comes back, only the type, the
 length and the validators go down. No redirect is followed.
 """
 
@@ -14,6 +14,7 @@ import certifi
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from app import tracing
 from app.archives.configured import Archive
 
 PIECE = 65_536
@@ -103,6 +104,7 @@ class Upstream:
         base = urlsplit(self.archive.address).path
         given = {name: headers[name] for name in UP if name in headers and len(headers[name]) <= LONGEST}
         given |= {"Accept-Encoding": "identity", "User-Agent": "imaging-registry"} | self.archive.authorization()
+        given |= tracing.onward()
         target = base + path + (f"?{query}" if query else "")
         try:
             answer = self._pool.urlopen(

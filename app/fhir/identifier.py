@@ -19,7 +19,7 @@ _UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+\Z", re.ASCII)
 
 def canonical_system(system: str) -> str:
     """The spelling of a system under which it is kept."""
-    return _ALIASES.get(system, system)
+    return _ALIASES.get(system, system) if isinstance(system, str) else system
 
 
 def canonical(system: str | None, value: str) -> tuple[str | None, str]:

@@ -33,7 +33,15 @@ HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}): ?([\x21-\x7e][\x20-\x7
 # What the sender itself says, and what would put a secret into a resource that others read.
 RESERVED = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
-    | {"authorization", "proxy-authorization", "cookie", "x-registry-signature", "x-request-id"}
+    | {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-registry-signature",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+    }
 )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from app import tracing
+
 ANSWER_MAX = 256 * 1024 * 1024
 PATIENCE = 20  # times the time limit of one step, for a whole answer
 
@@ -45,6 +47,7 @@ class _Bounded(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         options |= {"timeout": self.timeout, "stream": True}
+        request.headers.update(tracing.onward())
         began = time.monotonic()
         response = super().send(request, *args, **options)
         body = bytearray()

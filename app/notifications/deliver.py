@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app import tracing
 from app.fhir import notification
 from app.fhir.notification import Event
 from app.interactions import Services
@@ -163,7 +164,7 @@ class Deliverer:
         elif events[0].focus is not None and watch.content != "empty":
             method = "DELETE" if events[0].method == "DELETE" else "PUT"
             url, body = f"{watch.endpoint.rstrip('/')}/{events[0].focus}", events[0].content or b""
-        headers = {**dict(watch.headers), "X-Request-Id": str(uuid.uuid4())}
+        headers = {**dict(watch.headers), "X-Request-Id": str(uuid.uuid4()), **tracing.onward()}
         if events:
             headers["X-Registry-Event-Number"] = str(events[-1].number)
         if body:

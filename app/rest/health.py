@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app.interactions import Services, source_health
 from app.interactions.source_health import SourceHealth
 from app.observability import exposition
-from app.storage import schema
+from app.storage import chain, schema, subscriptions
 
 Check = Callable[[], bool]
 Gauges = dict[str, tuple[str, float | Mapping[str, float]]]
@@ -48,7 +48,7 @@ def blueprint(services: Services) -> Blueprint:
         good = all(_holds(check) for check in needed.values())
         gauges: Gauges = {"registry_ready": ("Whether /health/ready says so", float(good))}
         if good:
-            gauges |= _of_sources(services)
+            gauges |= _of_sources(services) | _of_queues(services)
         return _uncached(Response(exposition(gauges), content_type=CONTENT_TYPE_LATEST))
 
     return health
@@ -73,6 +73,18 @@ def _of_sources(services: Services) -> Gauges:
         "registry_source_held_studies": ("Studies that wait for identity review", lambda one: one.held),
     }
     return {name: (means, {one.name: float(of(one)) for one in found}) for name, (means, of) in said.items()}
+
+
+def _of_queues(services: Services) -> Gauges:
+    """What waits: events to be told, and rows of the audit to be linked."""
+    with services.store.begin(reads=True) as tx:
+        waiting = subscriptions.waiting(tx)
+        rows = chain.waiting(tx)
+    return {
+        "registry_notifications_pending": ("Events that subscribers are still to be told", float(waiting["pending"])),
+        "registry_notifications_dead": ("Events that could not be delivered, to be replayed", float(waiting["dead"])),
+        "registry_audit_unlinked": ("Rows of the audit that are not yet in the chain", float(rows)),
+    }
 
 
 def _holds(check: Check) -> bool:

@@ -156,15 +156,16 @@ def shown_error(error: Exception) -> tuple[Response, int]:
     if isinstance(error, Problem) and error.redirect_uri is not None:
         response = back(error)
         return response, response.status_code
-    status, title, text = failure(error)
     if isinstance(error, Problem):
         status, title = 400, "This app asked in a way that cannot be answered"
         text = "Nothing was shared. Tell whoever runs the app what it says below."
     elif isinstance(error, Gone) or (isinstance(error, HTTPException) and error.code == 400):
         status, title = 400, "This page has expired"
         text = "It is good for 15 minutes, in the browser in which it was opened. Go back to the app and start again."
-    elif isinstance(error, HTTPException):
-        text = "Go back to the app and start again."
+    else:
+        status, title, text = failure(error)
+        if isinstance(error, HTTPException):
+            text = "Go back to the app and start again."
     detail = f"{error.error}: {error.description}" if isinstance(error, Problem) else ""
     return make_response(render_template("auth/error.html", title=title, text=text, detail=detail)), status
 

@@ -185,6 +185,16 @@ def links(tx: Tx, columns: str, until: Head | None, most: int = 2000) -> Iterato
         day, n = rows[-1][0], rows[-1][1]
 
 
+def waiting(tx: Tx) -> int:
+    """How many rows are still to be linked, as far as they are above the horizon."""
+    return int(
+        tx.rows(
+            "SELECT count(*) FROM audit a WHERE a.seq > COALESCE((SELECT max(horizon) FROM audit_chain), 0)"
+            " AND NOT EXISTS (SELECT 1 FROM audit_link l WHERE l.seq = a.seq)"
+        )[0][0]
+    )
+
+
 def unlinked(tx: Tx) -> tuple[list[tuple[int, str]], int]:
     """(seq, id) of rows that stand below the horizon and in no chain, so that they came another way than by the
     registry; and how many rows are still to be linked."""

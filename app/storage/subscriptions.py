@@ -250,6 +250,13 @@ def release(
     return changed == 1
 
 
+def waiting(tx: Tx) -> dict[str, int]:
+    """How many events of all subscriptions are pending, and how many dead."""
+    rows = tx.rows(f"SELECT state, count(*) FROM notification WHERE state IN ({PENDING}, {DEAD}) GROUP BY state")
+    found = {int(state): int(count) for state, count in rows}
+    return {"pending": found.get(PENDING, 0), "dead": found.get(DEAD, 0)}
+
+
 def bury(tx: Tx, rid: int) -> None:
     """What could not be sent is kept as dead letters, to be replayed."""
     tx.run(

@@ -25,7 +25,7 @@ EDGES = ("rest", "smart", "web", "archives", "ingest", "notifications", "transfe
 ALLOWED = BELOW | dict.fromkeys(EDGES, EDGE) | {"demo": EDGE | {"ingest"}}
 ALLOWED["web"] = EDGE | {"demo", "pages"}  # the landing page tells the demo's story
 ALLOWED["smart"] = EDGE | {"pages"}  # what every page has in common
-EVERYWHERE = {"config", "observability", "printing"}
+EVERYWHERE = {"config", "observability", "printing", "tracing"}
 PURE = ("fhir", "policy")
 IMPURE = {
     "flask", "sqlalchemy", "requests", "logging", "structlog", "random", "secrets", "time", "os", "socket", "subprocess",

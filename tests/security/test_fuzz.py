@@ -5,8 +5,10 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from flask import Flask
 
 from tests.security.fuzz import fuzzing
+from tests.support.region import Caller, study
 
 
 @pytest.mark.attack(76, 77)
@@ -16,3 +18,17 @@ def test_malformed_requests_are_refused_in_words_quickly_and_leave_nothing(datab
     assert found.wrong == []
     assert found.status["400"] > 50 and found.status["200"] > 20
     assert {"401", "403", "404", "422", "file"} <= set(found.status)
+
+
+@pytest.mark.attack(76)
+@pytest.mark.parametrize("system", [[], {}, [["urn:dicom:uid"]], 1, None])
+def test_an_identifiers_system_that_is_no_text_is_refused_at_its_place(
+    app: Flask, steward: Caller, system: object
+) -> None:
+    """It was a failure of ours once: a list is no key of a table."""
+    made = study()
+    made["identifier"][0]["system"] = system
+    for path in ("/ImagingStudy/$validate", "/ImagingStudy"):
+        answer = steward.post(path, made)
+        assert answer.status_code in (200, 400, 422)
+        assert any("identifier[0].system" in str(one.get("expression")) for one in answer.json["issue"]), answer.text
