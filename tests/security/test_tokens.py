@@ -257,7 +257,7 @@ def minted(app: Flask, typ: str = "at+jwt", **changed: Any) -> str:
         ("expired", {"exp": int(time.time()) - 1}),
         ("without an end", {"exp": None}),
         ("of the year 9999", {"exp": 253_370_764_800}),
-        ("issued in the future", {"iat": int(time.time()) + 600, "exp": int(time.time()) + 700}),
+        ("issued in the future", {"iat": int(time.time()) + 86_400, "exp": int(time.time()) + 86_500}),
         ("of another type", {"typ": "JWT"}),
         ("an id token", {"typ": "id_token"}),
     ],
