@@ -109,11 +109,9 @@ def evaluate(expr: Expr, study: Study) -> bool | None:
         case Status(codes):
             return study.status in codes
         case And(parts):
-            values3 = [evaluate(part, study) for part in parts]
-            return False if False in values3 else (None if None in values3 else True)
+            return _kleene(parts, study, False)
         case Or(parts):
-            values3 = [evaluate(part, study) for part in parts]
-            return True if True in values3 else (None if None in values3 else False)
+            return _kleene(parts, study, True)
         case Not(part):
             value = evaluate(part, study)
             return None if value is None else not value
@@ -121,6 +119,18 @@ def evaluate(expr: Expr, study: Study) -> bool | None:
             return evaluate(part, study) is not False
         case Definitely(part):
             return evaluate(part, study) is True
+
+
+def _kleene(parts: tuple[Expr, ...], study: Study, decides: bool) -> bool | None:
+    """One part of the value that decides is enough; else unknown, if any part is."""
+    found: bool | None = not decides
+    for part in parts:
+        value = evaluate(part, study)
+        if value is decides:
+            return decides
+        if value is None:
+            found = None
+    return found
 
 
 # Making conditions: what the connectives say of constants is said here, so that a tree is never larger than it must be.

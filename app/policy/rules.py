@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from app.policy import emergency
@@ -76,6 +77,13 @@ def _deny(
     return (Case(guard, DENY, (reason, *more), obligations, basis),)
 
 
+@lru_cache(maxsize=4096)
+def _of_orgs(orgs: frozenset[str]) -> tuple[tuple[Case], tuple[Case]]:
+    """The cases that rest on the requester's organisations alone: kept, for every request of theirs has them."""
+    in_error = And((Not(Status(READABLE)), Not(Origin(orgs))))
+    return (Case(in_error, DENY, ("STUDY_ENTERED_IN_ERROR",)),), (Case(Origin(orgs), PERMIT, ("ORIGIN",)),)
+
+
 @rule("4.1, P22")
 def purpose_is_stated(facts: Facts) -> Iterable[Case]:
     """The security context proves a purpose of use; there is no default."""
@@ -126,7 +134,7 @@ def patients_use_their_own_channel(facts: Facts) -> Iterable[Case]:
 @rule("4.3")
 def study_is_not_in_error(facts: Facts) -> Iterable[Case]:
     """A study entered in error, or with a status that cannot be read, is for its origin only."""
-    return (Case(And((Not(Status(READABLE)), Not(Origin(facts.orgs)))), DENY, ("STUDY_ENTERED_IN_ERROR",)),)
+    return _of_orgs(facts.orgs)[0]
 
 
 @rule("4.3, P23")
@@ -140,7 +148,7 @@ def origin_sees_its_own(facts: Facts) -> Iterable[Case]:
     """The organisation that made the study, site or trust, sees it; a sharing opt-out does not bind it."""
     if facts.switches.opt_out_binds_origin:
         return ()
-    return (Case(Origin(facts.orgs), PERMIT, ("ORIGIN",)),)
+    return _of_orgs(facts.orgs)[1]
 
 
 @rule("4.4, S-flag")
