@@ -7,7 +7,7 @@ place and says what was wrong, then what was expected; no value is repeated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.fhir.constraints import Options, check
@@ -160,16 +160,23 @@ def _bound(value: Any, binding: Binding, element: Element, place: str) -> Iterat
     yield Issue("code-invalid", f"a code that is not in {binding.url}; expected {listed}", place)
 
 
-def codings_of(value: Any, element: Element) -> list[tuple[Any, Any]] | None:
-    """(system, code) of a Coding or of those in a CodeableConcept; None for a value of another type."""
-    if element.type == "CodeableConcept":
-        return [(one.get("system"), one.get("code")) for one in value.get("coding") or () if isinstance(one, dict)]
-    if element.type == "Coding":
-        return [(value.get("system"), value.get("code"))]
+def codings_of(value: Any, element: Element) -> list[tuple[str | None, str | None]] | None:
+    """(system, code) of a Coding or of those in a CodeableConcept; None for a value of another type. What is no text there
+    is told of by the schema, and is no code."""
+    if element.type == "CodeableConcept" and isinstance(value, dict):
+        inside = value.get("coding")
+        return [_coding(one) for one in (inside if isinstance(inside, list) else ()) if isinstance(one, dict)]
+    if element.type == "Coding" and isinstance(value, dict):
+        return [_coding(value)]
     return None
 
 
-def said_absent(value: dict[str, Any], codings: list[tuple[Any, Any]]) -> bool:
+def _coding(value: dict[str, Any]) -> tuple[str | None, str | None]:
+    system, code = value.get("system"), value.get("code")
+    return system if isinstance(system, str) else None, code if isinstance(code, str) else None
+
+
+def said_absent(value: dict[str, Any], codings: Sequence[tuple[str | None, str | None]]) -> bool:
     """Whether it is said why there is no code, where a profile binds what the standard demands."""
     told = any(isinstance(one, dict) and one.get("url") == ABSENT for one in value.get("extension") or ())
     return told and all(coding == (None, None) for coding in codings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import faulthandler
 import io
 import json
 import resource
@@ -280,7 +281,9 @@ class Fuzzer:
         found, began, told, settled = Found(), time.monotonic(), time.monotonic(), 0
         for number in range(count):
             start = time.monotonic()
+            faulthandler.dump_traceback_later(LONGEST_SECONDS)  # where it hangs, if it does
             name, answer = self.chance.choice(self.kinds)()
+            faulthandler.cancel_dump_traceback_later()
             took = time.monotonic() - start
             found.requests += 1
             status = str(answer.status_code) if answer is not None else "file"

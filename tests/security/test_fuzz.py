@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from tests.security.fuzz import fuzzing
-from tests.support.region import Caller, study
+from tests.support.region import Caller, consent, study
 
 
 @pytest.mark.attack(76, 77)
@@ -32,3 +32,19 @@ def test_an_identifiers_system_that_is_no_text_is_refused_at_its_place(
         answer = steward.post(path, made)
         assert answer.status_code in (200, 400, 422)
         assert any("identifier[0].system" in str(one.get("expression")) for one in answer.json["issue"]), answer.text
+
+
+@pytest.mark.attack(76)
+@pytest.mark.parametrize("wrong", [[], {}, [["x"]], 1, None, "x"])
+@pytest.mark.parametrize("member", ["system", "code"])
+def test_a_coding_that_is_no_coding_is_told_of_and_is_no_failure(steward: Caller, member: str, wrong: object) -> None:
+    made = study()
+    made["series"][0]["modality"][member] = wrong
+    choice = consent()
+    choice["scope"]["coding"][0][member] = wrong
+    odd = consent(scope={"coding": wrong}) if member == "code" else consent(scope=wrong)
+    for body in (made, choice, odd):
+        answer = steward.post(f"/{body['resourceType']}/$validate", body)
+        assert answer.status_code in (200, 400), answer.text
+        if not isinstance(wrong, str):
+            assert any(one["severity"] == "error" for one in answer.json["issue"]), answer.text
