@@ -149,7 +149,9 @@ def instance_count(series: Any, options: Options) -> Iterator[str]:
 def study_instances(study: Any, options: Options) -> Iterator[str]:
     stated, series = study.get("numberOfInstances"), study.get("series") or ()
     stated_below = [one.get("numberOfInstances", len(one.get("instance") or ()) or None) for one in series]
-    if stated is not None and stated_below and None not in stated_below and stated != sum(stated_below):
+    # What is no whole number there is told of by the schema.
+    whole = bool(stated_below) and all(isinstance(one, int) for one in stated_below)
+    if stated is not None and whole and stated != sum(stated_below):
         yield ".numberOfInstances"
 
 

@@ -48,3 +48,14 @@ def test_a_coding_that_is_no_coding_is_told_of_and_is_no_failure(steward: Caller
         assert answer.status_code in (200, 400), answer.text
         if not isinstance(wrong, str):
             assert any(one["severity"] == "error" for one in answer.json["issue"]), answer.text
+
+
+@pytest.mark.attack(76)
+@pytest.mark.parametrize("wrong", ["1", [], {}, [1], 1.5, None, True, -1])
+def test_a_number_of_instances_that_is_no_number_is_told_of_and_is_no_failure(steward: Caller, wrong: object) -> None:
+    for place in ("numberOfInstances", "numberOfSeries"):
+        made = study()
+        made[place] = made["series"][0]["numberOfInstances"] = wrong
+        answer = steward.post("/ImagingStudy", made)
+        assert answer.status_code in (400, 422), (place, answer.text)
+        assert "numberOf" in answer.text
