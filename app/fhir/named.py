@@ -156,7 +156,8 @@ def study_instances(study: Any, options: Options) -> Iterator[str]:
 
 
 def acquisition_modality(coding: Any, options: Options) -> Iterator[str]:
-    if coding.get("system") == DCM and (DCM, coding.get("code")) not in context_group(ACQUISITION):
+    code = coding.get("code")
+    if coding.get("system") == DCM and not (isinstance(code, str) and (DCM, code) in context_group(ACQUISITION)):
         yield ""
 
 

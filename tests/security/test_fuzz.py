@@ -39,7 +39,7 @@ def test_an_identifiers_system_that_is_no_text_is_refused_at_its_place(
 @pytest.mark.parametrize("member", ["system", "code"])
 def test_a_coding_that_is_no_coding_is_told_of_and_is_no_failure(steward: Caller, member: str, wrong: object) -> None:
     made = study()
-    made["series"][0]["modality"][member] = wrong
+    made["series"][0]["modality"][member] = made["modality"][0][member] = wrong
     choice = consent()
     choice["scope"]["coding"][0][member] = wrong
     odd = consent(scope={"coding": wrong}) if member == "code" else consent(scope=wrong)
