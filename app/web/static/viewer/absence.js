@@ -1,6 +1,5 @@
 // What is not there, and why, as far as policy lets it be told; and what may lawfully be done about it.
 import { SECONDARY, WARNING, button, focusOn, made } from "../dom.js";
-import { clock } from "./studies.js";
 
 const LEAST = 15; // characters of the reason for emergency access
 const REASONS = "CodeSystem?url=https://imaging-registry.example/fhir/CodeSystem/registry-emergency-reason";
@@ -38,19 +37,17 @@ export function refused(problem, again) {
 
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, ".")}`;
 
-const SILENT = { late: "is late", silent: "is silent", error: "reports a fault", never: "has not reported yet" };
-
 /** Which sources report, and which are behind: what they hold since then is not in the list. `health` as Endpoint/$source-health says. */
 export function sources(health) {
   const behind = health.filter((one) => one.state !== "ok");
-  const said = (one) => `${one.name} ${SILENT[one.state] ?? "is up to date"}${one.lastSuccess ? `, last heard at ${clock(one.lastSuccess)}` : ""}`;
+  const said = (one) => made("li", {}, `The archive of ${one.name} ${one.said}.`);
   return made("section", { class: "sources", "aria-labelledby": "sources-heading" },
     made("h2", { id: "sources-heading" }, "What may be missing"),
     behind.length ? made("div", { class: "notice", role: "status" },
-      made("p", {}, made("strong", {}, behind.length === 1 ? "A source is behind. " : "Some sources are behind. "), "Studies made since may exist and not be listed:"),
-      made("ul", {}, behind.map((one) => made("li", {}, `${said(one)}.`)))) : null,
-    health.length && !behind.length ? made("p", {}, "All sources that report to the registry are up to date.") : null,
-    health.length ? made("details", {}, made("summary", {}, "All sources"), made("ul", {}, health.map((one) => made("li", {}, `${said(one)}.`)))) : null,
+      made("p", {}, made("strong", {}, behind.length === 1 ? "A source is silent or behind." : "Some sources are silent or behind.")),
+      made("ul", {}, behind.map(said))) : null,
+    health.length && !behind.length ? made("p", {}, "All archives that the registry reads are up to date.") : null,
+    health.length ? made("details", {}, made("summary", {}, "All sources"), made("ul", {}, health.map(said))) : null,
     made("p", { class: "quiet" }, "Studies that may not be shown to you, for example because of a patient’s choice, are never listed or counted, and the list looks as if they did not exist. Hospitals outside the region do not report here."));
 }
 

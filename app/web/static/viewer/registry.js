@@ -73,13 +73,14 @@ export class Registry {
     return found;
   }
 
-  /** How each source stands: [{ name, state, lastSuccess }]. Names nobody. */
-  async health() {
-    const said = await this.json("Endpoint/$source-health");
-    return (said.parameter ?? []).filter((one) => one.name === "source").map(({ part }) => {
+  /** How each archive that is read stands: [{ name, state, said }], the server's own words. Names no patient. */
+  async health(codes) {
+    const found = await this.json("Endpoint/$source-health");
+    return (found.parameter ?? []).filter((one) => one.name === "source").map(({ part }) => {
       const value = (name, kind) => part.find((one) => one.name === name)?.[kind];
-      const of = value("endpoint", "valueReference") ?? value("organization", "valueReference");
-      return { name: of?.display ?? of?.reference ?? "A source", state: value("state", "valueCode"), lastSuccess: value("lastSuccess", "valueInstant") };
+      const code = value("organization", "valueReference")?.identifier?.value;
+      const name = codes[code] ?? code ?? value("endpoint", "valueReference")?.reference ?? "A source";
+      return { name: name.replace(" (fictional)", ""), state: value("state", "valueCode"), said: value("said", "valueString") };
     });
   }
 

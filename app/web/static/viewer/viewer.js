@@ -113,9 +113,9 @@ class Viewer {
     place.replaceChildren(this.banner, made("div", { class: "panes" }, made("div", { class: "left" }, this.timeline.element, this.below), this.right));
     this.named = "this patient";
     const patient = who.id ? this.patient(who.id, turn) : this.unnamed(who.number);
-    this.health(turn);
+    const codes = this.registry.organisations().catch(() => ({}));
+    this.health(turn, codes);
     try {
-      const codes = this.registry.organisations().catch(() => ({}));
       await this.load(who, turn, codes);
       await patient;
       if (turn === this.turn && !this.rows.length) this.nothing();
@@ -187,8 +187,8 @@ class Viewer {
     return this.session.patient ? null : button("Another patient", () => this.choose(), { class: "link" });
   }
 
-  async health(turn) {
-    const found = await this.registry.health().catch(() => []);
+  async health(turn, codes) {
+    const found = await this.registry.health(await codes).catch(() => []);
     if (turn === this.turn) this.below.replaceChildren(sources(found));
   }
 
