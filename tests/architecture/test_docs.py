@@ -30,20 +30,24 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     made.extensions["services"].store.close()
 
 
-def cells(name: str) -> list[list[str]]:
+def cells(name: str, text: str = TEXT) -> list[list[str]]:
     """The rows of a table without its head, each as its cells."""
-    rows = readme.part(name, TEXT).splitlines()[2:]
+    rows = readme.part(name, text).splitlines()[2:]
     return [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", one)[1:-1]] for one in rows]
 
 
-@pytest.mark.parametrize("name", readme.PARTS)
-def test_what_is_made_from_the_code_is_as_the_code_makes_it(name: str) -> None:
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in readme.PLACES.items() for name in names])
+def test_what_is_made_from_the_code_is_as_the_code_makes_it(path: Path, name: str) -> None:
     advice = "run `python -m tests.support.readme --write`"
-    assert readme.part(name, TEXT) == readme.PARTS[name](), advice
+    assert readme.part(name, path.read_text()) == readme.PARTS[name](), advice
+
+
+def test_everything_that_is_made_from_the_code_has_a_place() -> None:
+    assert sorted(name for names in readme.PLACES.values() for name in names) == sorted(readme.PARTS)
 
 
 def test_every_rule_is_told_with_number_name_clause_and_what_it_says() -> None:
-    told = [(int(number), name.strip("`"), says, clause) for number, name, says, clause in cells("rules")]
+    told = [(int(number), name.strip("`"), says, clause) for number, name, says, clause in cells("rules", readme.DECISION.read_text())]
     assert told == [(one.number, one.name, one.says, one.clause) for one in RULES]
     assert f"{len(RULES)} rules" in TEXT
 

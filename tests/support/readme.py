@@ -1,4 +1,4 @@
-"""The tables of the README, made from the code. `python -m tests.support.readme --write` puts them in.
+"""The tables of README and guides, made from the code. `python -m tests.support.readme --write` puts them in.
 
 Each stands between `<!-- made: name -->` and `<!-- end: name -->`; what is between the two is never edited by hand.
 """
@@ -23,6 +23,7 @@ from app.policy.rules import RULES
 from app.web.welcome import steps
 
 README = Path(__file__).parents[2] / "README.md"
+DECISION = README.parent / "docs" / "decision.md"
 
 
 def row(*cells: str) -> str:
@@ -135,27 +136,36 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+# Where each stands.
+PLACES: dict[Path, tuple[str, ...]] = {
+    README: ("curls", "types", "writers", "settings", "commands"),
+    DECISION: ("rules",),
+}
+
+
 def between(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- made: {name} -->\n).*?(?=\n<!-- end: {name} -->)", re.DOTALL)
 
 
 def part(name: str, text: str) -> str:
-    """What stands in the README between the markers of that name."""
+    """What stands in a text between the markers of that name."""
     found = between(name).findall(text)
     assert len(found) == 1, f"{name} is there {len(found)} times; expected once"
     return str(found[0])
 
 
-def renewed(text: str) -> str:
-    for name, make in PARTS.items():
-        made = make()
+def renewed(text: str, names: Iterable[str]) -> str:
+    """The text with what is made from the code made anew."""
+    for name in names:
+        made = PARTS[name]()
         text = between(name).sub(lambda _, made=made: made, text)  # type: ignore[misc]
     return text
 
 
 if __name__ == "__main__":
-    new = renewed(README.read_text())
-    if "--write" in sys.argv:
-        README.write_text(new)
-    else:
-        print(new)
+    for path, names in PLACES.items():
+        new = renewed(path.read_text(), names)
+        if "--write" in sys.argv:
+            path.write_text(new)
+        else:
+            print(new)
