@@ -47,7 +47,10 @@ def test_everything_that_is_made_from_the_code_has_a_place() -> None:
 
 
 def test_every_rule_is_told_with_number_name_clause_and_what_it_says() -> None:
-    told = [(int(number), name.strip("`"), says, clause) for number, name, says, clause in cells("rules", readme.DECISION.read_text())]
+    told = [
+        (int(number), name.strip("`"), says, clause)
+        for number, name, says, clause in cells("rules", readme.DECISION.read_text())
+    ]
     assert told == [(one.number, one.name, one.says, one.clause) for one in RULES]
     assert f"{len(RULES)} rules" in TEXT
 

@@ -66,7 +66,7 @@ def test_the_study_that_is_open_tells_its_report_and_why_it_may_be_seen(viewer: 
     expect(study.get_by_text("No acute intracranial abnormality.").first).to_be_visible()
     assert viewer.evaluate("document.activeElement.id") == "study-heading"
     study.get_by_text("Why you see this").click()
-    assert study.get_by_text("an episode of care is active at the organisation").is_visible()
+    expect(study.get_by_text("an episode of care is active at the organisation")).to_be_visible()
     assert viewer.url.endswith("#study/hazel-head")
 
 
@@ -77,7 +77,7 @@ def test_filters_narrow_the_list_say_how_many_are_left_and_can_be_cleared(viewer
     expect(count).to_have_text("1 study")  # the MR ones are withheld by choice, and nothing tells of them
     viewer.get_by_label("Words").fill("nothing of this kind")
     expect(count).to_have_text("0 of 1 study")
-    assert viewer.get_by_text("No study fits these filters.").is_visible()
+    expect(viewer.get_by_text("No study fits these filters.")).to_be_visible()
     viewer.get_by_role("button", name="Clear filters").click()
     expect(count).to_have_text("1 study")
     viewer.get_by_label("Source").select_option("Birchwater Hospitals Trust")
@@ -90,7 +90,7 @@ def test_of_a_patient_who_shares_nothing_it_says_neither_that_there_is_something
 ) -> None:
     open_patient(viewer, "Rowan Demo")
     viewer.get_by_text("No study of Rowan Demo is shown to you.").wait_for()
-    assert viewer.get_by_text("the registry does not tell one from the other").is_visible()
+    expect(viewer.get_by_text("the registry does not tell one from the other")).to_be_visible()
     assert viewer.locator("ol.studies a").count() == 0
 
 
@@ -110,7 +110,7 @@ def test_a_source_that_is_silent_is_named_beside_the_list_because_studies_may_be
         open_patient(viewer, "Hazel Demo")
         warning = viewer.get_by_text(f"The archive of Birchwater Hospitals Trust {said}.").first
         expect(warning).to_be_visible()
-        assert viewer.get_by_text("A source is silent or behind.").is_visible()
+        expect(viewer.get_by_text("A source is silent or behind.")).to_be_visible()
     finally:
         viewer.unroute("**/Endpoint/$source-health")
 
@@ -122,8 +122,8 @@ def test_without_a_relationship_it_says_how_one_comes_about_and_the_same_of_some
         viewer.get_by_role("button", name="What can I do?").click()
         viewer.get_by_role("heading", name="No care relationship is recorded").wait_for()
         said.append(viewer.locator(".absent").inner_text())
-        assert viewer.get_by_text("This is not the same as “no imaging”.").is_visible()
-        assert viewer.get_by_text("How a relationship comes about").is_visible()
+        expect(viewer.get_by_text("This is not the same as “no imaging”.")).to_be_visible()
+        expect(viewer.get_by_text("How a relationship comes about")).to_be_visible()
         viewer.get_by_role("button", name="Another patient").click()
     assert said[0] == said[1]
 
@@ -151,7 +151,7 @@ def test_a_reload_keeps_patient_and_study_and_closing_the_tab_ends_it(viewer: Pa
     viewer.get_by_role("region", name="Head CT").wait_for()
     fresh = viewer.context.new_page()
     fresh.goto("/viewer")
-    assert fresh.get_by_role("button", name="Sign in").is_visible()
+    expect(fresh.get_by_role("button", name="Sign in")).to_be_visible()
     fresh.close()
 
 
@@ -169,7 +169,7 @@ def test_the_pictures_come_from_the_archive_through_the_gate_and_say_that_they_a
 ) -> None:
     open_patient(viewer, "Hazel Demo")
     assert shown(viewer) == ("Lv2, picture 1 of 1", 512)
-    assert viewer.get_by_text("Not for diagnosis").is_visible()
+    expect(viewer.get_by_text("Not for diagnosis")).to_be_visible()
     expect(viewer.locator(".series .thumb img")).to_be_visible()
     before = viewer.locator(".screen img").get_attribute("src")
     viewer.get_by_label("Window").select_option(label="Bone (480 / 2500)")
@@ -240,7 +240,7 @@ def test_emergency_access_warns_asks_why_counts_down_and_can_be_ended(viewer: Pa
     look_for(viewer, "999 000 1170")
     viewer.get_by_role("button", name="What can I do?").click()
     viewer.get_by_role("button", name="Emergency access…").click()
-    assert viewer.get_by_text("Use this only where you must treat this patient now.").is_visible()
+    expect(viewer.get_by_text("Use this only where you must treat this patient now.")).to_be_visible()
     send = viewer.get_by_role("button", name="Open emergency access")
     wrong = viewer.get_by_role("alert").filter(has_text="It was not opened")
     send.click()
@@ -258,9 +258,9 @@ def test_emergency_access_warns_asks_why_counts_down_and_can_be_ended(viewer: Pa
     send.click()
     viewer.locator(".person strong", has_text="Yew Demo").wait_for()
     expect(viewer.locator(".emergency-strip")).to_contain_text("3 h 59 min left")
-    # PICTURE
+    assert shown(viewer)[1] == 800
     viewer.get_by_text("Why you see this").click()
-    assert viewer.get_by_text("the clinician broke the glass").is_visible()
+    expect(viewer.get_by_text("the clinician broke the glass")).to_be_visible()
     viewer.get_by_role("button", name="End it now").click()
     viewer.get_by_role("heading", name="No care relationship is recorded").wait_for()
     assert viewer.locator(".emergency-strip").count() == 0
@@ -319,5 +319,5 @@ def test_a_record_system_opens_it_with_its_patient_who_cannot_be_changed(page: P
 def test_an_app_of_another_server_is_not_launched_from_here(page: Page) -> None:
     found = complaints(page)
     page.goto("/viewer/launch?iss=https://elsewhere.example/fhir&launch=x")
-    assert page.get_by_text("opened by a record system that uses this registry").is_visible()
+    expect(page.get_by_text("opened by a record system that uses this registry")).to_be_visible()
     assert found == []
