@@ -27,6 +27,8 @@ STEPS = {
     "entered-in-error": ("entered-in-error",),
 }
 
+REQUESTS = "https://imaging-registry.example/fhir/CodeSystem/registry-choice"
+
 Cares = Callable[[str], bool]  # whether the client's organisation cares for the patient with this id, or made a study
 
 
@@ -52,6 +54,8 @@ def check(
     if kept.whose == CHOICES:
         if current is not None and not current.deleted:
             _step(orjson.loads(current.content), resource)
+    elif type_name == "Task" and current is not None and not current.deleted:
+        _moved(orjson.loads(current.content), resource)
     elif type_name == "Appointment":
         if any(not one.orgs <= tree for one in compile_relationships(resource, resolver(tx), tx.zone)):
             raise _foreign(type_name)
@@ -64,6 +68,18 @@ def check(
             )
     elif kept.whose == REFERRALS:
         _referral(tx, tree, resource, cares)
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """A request by form has effects at every step, so that it is moved by these steps alone."""
+    codings = before.get("code", {}).get("coding", ())
+    ours = any(isinstance(one, dict) and one.get("system") == REQUESTS for one in codings)
+    if ours and (before.get("status"), before.get("for")) != (after.get("status"), after.get("for")):
+        raise Fault(
+            "unprocessable",
+            "a request by form is not moved by writing its status; expected Task/$advance-request, or the desk",
+            "Task.status",
+        )
 
 
 def _foreign(type_name: str) -> Fault:

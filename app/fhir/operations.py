@@ -82,6 +82,20 @@ OPERATIONS: dict[str, Operation] = {
             ("GET",),
         ),
         Operation(
+            "submit-choice",
+            ("type",),
+            OURS + "submit-choice",
+            "Take a patient's choice as the answers to the form, and open the request that leads to a Consent.",
+            ("QuestionnaireResponse",),
+        ),
+        Operation(
+            "advance-request",
+            ("instance",),
+            OURS + "advance-request",
+            "Move a request by form to its next state, or say that a letter was sent.",
+            ("Task",),
+        ),
+        Operation(
             "process-message",
             ("system",),
             HL7 + "MessageHeader-process-message",

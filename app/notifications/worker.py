@@ -19,7 +19,7 @@ from app.notifications.flushing import Flusher
 from app.notifications.matching import Matcher
 from app.notifications.scheduled import announce
 from app.pathways.choice.questionnaire import publish
-from app.pathways.scheduled import carry_out
+from app.pathways.scheduled import begin, carry_out
 from app.storage.engine import unavailable
 
 LOOK_SECONDS = 0.5
@@ -56,6 +56,7 @@ class Worker:
 
     def _match(self) -> None:
         self._safely(lambda: self.services.store.retry(lambda tx: publish(self.services, tx)))
+        self._safely(lambda: begin(self.services))
         matcher, listener = Matcher(self.services), self.services.store.listener()
         scheduled = 0.0
         while not self.stopping.is_set():

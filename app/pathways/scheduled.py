@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from app import observability
-from app.fhir.temporal import MINUTE
+from app.access.duties import review_minors
+from app.fhir.temporal import DAY, MINUTE
 from app.interactions import Services
 from app.pathways import break_glass_review, emergency, mdt
 from app.pathways.choice.clocks import KINDS, overdue
@@ -14,14 +15,28 @@ from app.storage.agenda import Item
 from app.storage.engine import Tx, unavailable
 
 MOST = 100
+COME_OF_AGE = "come-of-age"
 AGAIN = 15 * MINUTE
 
-DOES: Mapping[str, Callable[[Services, Tx, Item], None]] = {
+DOES: dict[str, Callable[[Services, Tx, Item], None]] = {
     break_glass_review.ESCALATE: lambda services, tx, one: break_glass_review.escalate(services, tx, one.ref),
+    COME_OF_AGE: lambda services, tx, one: _come_of_age(services, tx, one),
     emergency.LOOK: lambda services, tx, one: emergency.look(services, tx, one.ref),
     mdt.CLOSE: lambda services, tx, one: mdt.closed(services, tx, one.ref),
     **dict.fromkeys(KINDS.values(), lambda services, tx, one: overdue(services, tx, one.kind, one.ref)),
 }
+
+
+def begin(services: Services) -> None:
+    """Put down what recurs, where it is not there yet."""
+    services.store.retry(lambda tx: agenda.put_new(tx, Item(COME_OF_AGE, "", tx.at)))
+
+
+def _come_of_age(services: Services, tx: Tx, one: Item) -> None:
+    """Once a day: the reviews that are due of choices made for children (P20)."""
+    enforcement = services.enforcement
+    review_minors(tx, enforcement.switches, enforcement.discharge)
+    agenda.put(tx, Item(COME_OF_AGE, one.ref, tx.at + DAY))
 
 
 def carry_out(services: Services) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -41,6 +42,7 @@ from app.interactions import (
     vread,
 )
 from app.pathways import break_glass, break_glass_review, mdt
+from app.pathways.choice import operations
 from app.pathways.epr.feed import process_message
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
@@ -182,6 +184,14 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     def visit_prefetch(kind: str, id: str) -> Response:
         return reply(prefetch.prefetch(services, asked(), kind, id, options()))
 
+    def response_submit() -> Response:
+        who = asked()
+        return reply(operations.submit_choice(services, who, negotiate.resource(request, most)))
+
+    def task_advance(id: str) -> Response:
+        who = asked()
+        return reply(operations.advance_request(services, who, id, negotiate.resource(request, most)))
+
     def system_message() -> Response:
         who = asked()
         return reply(process_message(services, who, negotiate.resource(request, most)))
@@ -276,7 +286,10 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
         ("GET", "/Patient/<id>/$emergency-access", "$emergency-access", patient_emergency_access),
         ("POST", "/Patient/<id>/$end-break-glass", "$end-break-glass", patient_end_break_glass),
         ("POST", "/Task/<id>/$review-break-glass", "$review-break-glass", task_review_break_glass),
-        ("GET", "/<any(Appointment, EpisodeOfCare):kind>/<id>/$prefetch", "$prefetch", visit_prefetch),
+        ("GET", "/Appointment/<id>/$prefetch", "$prefetch", partial(visit_prefetch, "Appointment")),
+        ("GET", "/EpisodeOfCare/<id>/$prefetch", "$prefetch", partial(visit_prefetch, "EpisodeOfCare")),
+        ("POST", "/QuestionnaireResponse/$submit-choice", "$submit-choice", response_submit),
+        ("POST", "/Task/<id>/$advance-request", "$advance-request", task_advance),
         ("POST", "/CareTeam/$convene-mdt", "$convene-mdt", team_convene),
         ("GET", "/Patient/<id>/$disclosures", "$disclosures", patient_disclosures),
         ("GET", "/Patient/<id>/$everything", "$everything", patient_everything),

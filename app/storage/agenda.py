@@ -36,6 +36,14 @@ def put(tx: Tx, *items: Item) -> None:
     )
 
 
+def put_new(tx: Tx, one: Item) -> None:
+    """To be done at its time, unless it is there already."""
+    tx.many(
+        "INSERT INTO agenda (kind, ref, at) VALUES (?, ?, ?) ON CONFLICT (kind, ref) DO NOTHING",
+        [(one.kind, one.ref, one.at)],
+    )
+
+
 def drop(tx: Tx, kind: str, ref: str) -> None:
     """Not to be done any more."""
     tx.many("DELETE FROM agenda WHERE kind = ? AND ref = ?", [(kind, ref)])

@@ -21,9 +21,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
+
+TO_COME = text("status IN ('planned', 'booked')")  # visits that the worker looks ahead for
 
 # "C" so that text is compared by code point on both databases, as SQLite's BINARY does.
 Key = String().with_variant(String(collation="C"), "postgresql")
@@ -212,6 +215,7 @@ relationship = _of_patient(
     Column("high", BigInteger),
     Index("relationship_patient", "patient", "rid"),
     Index("relationship_org", "org", "kind", "status"),
+    Index("relationship_to_come", "low", postgresql_where=TO_COME, sqlite_where=TO_COME),
 )
 
 emergency_grant = Table(

@@ -170,10 +170,9 @@ def planned(
     """(rid, start) of relationships of a kind and status that start between the two instants and were not announced yet
     with the start times `sign` as the mark."""
     rows = tx.rows(
-        "SELECT DISTINCT r.rid, r.low FROM relationship r WHERE r.kind = ? AND r.status = ? AND r.low > ? AND r.low <= ?"
+        f"SELECT DISTINCT r.rid, r.low FROM relationship r WHERE r.kind = '{kind}' AND r.status = '{status}'"
+        " AND r.status IN ('planned', 'booked') AND r.low > ? AND r.low <= ?"
         " AND NOT EXISTS (SELECT 1 FROM announced a WHERE a.topic = ? AND a.rid = r.rid AND a.mark = r.low * ?) LIMIT ?",
-        kind,
-        status,
         *between,
         topic,
         sign,

@@ -244,7 +244,9 @@ def _one(services: Services, tx: Tx, asked: Asked, id: str) -> Filed:
     if id.startswith("IMG-"):
         tasks = _visible(services, tx, asked, ("identifier", f"{filed.NUMBERS}|{id}"), most=1)
     else:
-        grant = services.enforcement.permit(tx, asked.subject, "read", "Task", id=id)
+        # A recorder that is no person reads no Task but those that it keeps.
+        reads = "read" if permissions.reads_privacy(asked.subject) else "update"
+        grant = services.enforcement.permit(tx, asked.subject, reads, "Task", id=id)
         found = resources.get(tx, grant, "Task", id)
         tasks = [found] if found is not None and not found.deleted and id.startswith("choice-") else []
     loaded = filed.load(services, tx, tasks)

@@ -458,6 +458,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("relationship", schema=None) as batch_op:
         batch_op.create_index("relationship_org", ["org", "kind", "status"], unique=False)
+        batch_op.create_index(
+            "relationship_to_come",
+            ["low"],
+            unique=False,
+            postgresql_where=sa.text("status IN ('planned', 'booked')"),
+            sqlite_where=sa.text("status IN ('planned', 'booked')"),
+        )
         batch_op.create_index("relationship_patient", ["patient", "rid"], unique=False)
 
     op.create_table(
@@ -677,6 +684,7 @@ def downgrade() -> None:
     op.drop_table("resource")
     with op.batch_alter_table("relationship", schema=None) as batch_op:
         batch_op.drop_index("relationship_patient")
+        batch_op.drop_index("relationship_to_come")
         batch_op.drop_index("relationship_org")
 
     op.drop_table("relationship")
