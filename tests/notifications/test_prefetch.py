@@ -3,7 +3,7 @@ each reading; nothing is announced of visits that are cancelled, nor where the p
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -104,7 +104,7 @@ def test_the_region_bounds_how_many_and_how_far_back(app: Flask, region: None, s
     put(engine, appointment())
     app.extensions["services"].enforcement.switches = Switches(prefetch_most=2)
     assert read(engine) == ["t4", "t3"]
-    since_2021 = date.today().year - 2021
+    since_2021 = datetime.now(UTC).year - 2021
     app.extensions["services"].enforcement.switches = Switches(prefetch_years=since_2021)
     assert set(read(engine)) == {"t3", "t4"}
 
