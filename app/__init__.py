@@ -21,6 +21,7 @@ from app.interactions import Services
 from app.policy.switches import Switches, load
 from app.published import forms, published, validator, value_sets
 from app.rest import health, openapi, routes
+from app.rest.hot import Front, Hot
 from app.smart import blueprint as smart
 from app.smart import cors, demo, elsewhere, known, launcher, pages, session, trust
 from app.smart.discovery import smart_configuration
@@ -94,7 +95,8 @@ def create_app(settings: Settings) -> Flask:
     _sessions(app, settings, parts.keys)
     chrome.prepare(app)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
-    app.register_blueprint(routes.blueprint(services, verify, parts.claimed, smart_configuration))
+    hot = Hot(services, parts.claimed)
+    app.register_blueprint(routes.blueprint(services, verify, hot, smart_configuration))
     app.register_blueprint(smart.blueprint(services, server, tokens))
     flow = Flow(services)
     app.register_blueprint(pages.blueprint(flow, [Login(one.name, one.title) for one in issuers.trusted if one.login]))
@@ -120,6 +122,9 @@ def create_app(settings: Settings) -> Flask:
     cors.register(app, store)
     cli.register(app)
     _measure(app)
+    front = Front(hot, app.wsgi_app)
+    app.extensions["front"] = front
+    app.wsgi_app = front  # type: ignore[method-assign]
     return app
 
 

@@ -49,6 +49,8 @@ def behind(app: Flask) -> None:
     with contextlib.suppress(Exception):  # where the database is away, the linker tries again
         linker.keep_policy()
     app.before_request(linker.start)
+    if "front" in app.extensions:
+        app.extensions["front"].before.append(linker.start)
 
 
 def archive_proxy() -> Flask:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from werkzeug.datastructures import Headers
+from typing import Protocol
 
 from app.access.standing import CHALLENGE, rejected
 from app.access.subject import Subject
 from app.fhir.outcome import Fault
 
 
-def authenticate(verify: Callable[[str], Subject | None], headers: Headers) -> Subject:
+class Given(Protocol):
+    """The headers of a request."""
+
+    def getlist(self, key: str, /) -> list[str]: ...
+
+
+def authenticate(verify: Callable[[str], Subject | None], headers: Given) -> Subject:
     """Who asks. Raises Fault "login" without a good token in the Authorization header."""
     given = headers.getlist("Authorization")
     scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")

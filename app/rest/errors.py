@@ -6,39 +6,45 @@ from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from app import observability
+from app.fhir import negotiation
 from app.fhir.outcome import Fault
 from app.fhir.resource import dump
-from app.interactions import Answer, Services
+from app.interactions import Answer, Asked, Services
 from app.rest import negotiate, refusals
+from app.rest.call import Reply
+from app.rest.negotiate import Received
 from app.storage.engine import too_complex, unavailable
 
 OF_STATUS = {404: "not-found", 405: "not-supported", 413: "too-costly", 415: "media-type", 429: "throttled"}
 
 
-def answer(request: Request, error: Exception) -> Response:
-    """The response for an exception, logged where it is ours."""
+def rendered(request: Received, error: Exception) -> Reply:
+    """The answer to an exception, logged where it is ours."""
     fault = as_fault(request, error)
-    reply = Answer(fault.status, dump(fault.outcome), dict(fault.headers))
     try:
-        return negotiate.respond(request, reply)
+        return negotiate.rendered(request, Answer(fault.status, dump(fault.outcome), dict(fault.headers)))
     except Fault as second:
-        response = Response(dump(second.outcome), status=second.status)
-        response.headers["Content-Type"] = "application/fhir+json; charset=utf-8"
-        return response
+        return Reply(second.status, {"Content-Type": negotiation.CONTENT_TYPES[negotiation.JSON]}, dump(second.outcome))
 
 
-def recorded(services: Services, request: Request, error: Exception) -> Exception:
-    """The exception as it is to be told, once its fault is in the audit. Where the record fails, that is what is told."""
+def answer(request: Request, error: Exception) -> Response:
+    """The same for Flask."""
+    return negotiate.as_response(rendered(request, error))
+
+
+def recorded(services: Services, request: Received, error: Exception, asked: Asked | None) -> Exception:
+    """The exception as it is to be told, once its fault is in the audit, as that of whoever `asked`. Where the record fails,
+    that is what is told."""
     fault = as_fault(request, error)
     if fault.status < 500:
         try:
-            refusals.record(services, request, fault)
+            refusals.record(services, request, fault, asked)
         except Exception as second:
             return second
     return fault
 
 
-def as_fault(request: Request, error: Exception) -> Fault:
+def as_fault(request: Received, error: Exception) -> Fault:
     """The fault that an exception is told as."""
     if isinstance(error, Fault):
         return error

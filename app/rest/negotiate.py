@@ -11,15 +11,19 @@ from typing import Any
 
 import orjson
 from flask import Request, Response
+from werkzeug.datastructures import Headers
 
 from app.access.subject import Subject
 from app.fhir import lossless, negotiation, xml
 from app.fhir.outcome import Fault
 from app.fhir.resource import parse
 from app.interactions import Answer, Asked
+from app.rest.call import Call, Reply
+
+Received = Request | Call
 
 
-def asked(request: Request, subject: Subject) -> Asked:
+def asked(request: Received, subject: Subject) -> Asked:
     """Who asks, and what the headers say."""
     headers = request.headers
     return Asked(
@@ -44,7 +48,7 @@ def conditional(asked: Asked, pairs: Sequence[tuple[str, str]], criteria: str) -
     return replace(asked, if_none_exist="&".join(kept))
 
 
-def request_id(request: Request) -> str:
+def request_id(request: Received) -> str:
     """The request's own id, or a new one where it has none that can be echoed."""
     known: str | None = request.environ.get("registry.request_id")
     if known is None:
@@ -54,7 +58,7 @@ def request_id(request: Request) -> str:
     return known
 
 
-def body(request: Request, most: int) -> bytes:
+def body(request: Received, most: int) -> bytes:
     """The request's content, read no further than allowed. Raises Fault too-costly."""
     if (request.content_length or 0) > most:
         raise Fault("too-costly", f"the request is too large; expected at most {most} bytes")
@@ -64,7 +68,7 @@ def body(request: Request, most: int) -> bytes:
     return content
 
 
-def resource(request: Request, most: int) -> dict[str, Any]:
+def resource(request: Received, most: int) -> dict[str, Any]:
     """The resource that was sent, JSON or XML."""
     kind = negotiation.request_format(request.content_type)
     content = body(request, most)
@@ -96,31 +100,40 @@ def patch(request: Request, most: int) -> tuple[str, Any]:
     return ("fhirpath" if is_parameters and kind == "either" else "merge"), changes
 
 
-def respond(request: Request, answer: Answer) -> Response:
+def rendered(request: Received, answer: Answer) -> Reply:
     """The answer in the format that was asked for."""
-    content = answer.body
-    kind = negotiation.JSON
+    content, headers = answer.body, dict(answer.headers)
     if content is not None:
         kind = negotiation.response_format(request.headers.get("Accept"), request.args.get("_format"))
         if kind == negotiation.XML:
             content = xml.to_xml(lossless.load(content, 1 << 30))
         elif request.args.get("_pretty") == "true":
             content = _pretty(content)
-    response = Response(content or b"", answer.status, answer.headers, content_type=negotiation.CONTENT_TYPES[kind])
-    if content is None:
-        del response.headers["Content-Type"]
+        headers["Content-Type"] = negotiation.CONTENT_TYPES[kind]
+    return Reply(answer.status, headers, content or b"")
+
+
+def as_response(reply: Reply) -> Response:
+    """The same for Flask."""
+    response = Response(reply.body, reply.status)
+    response.headers.clear()
+    response.headers.update(reply.headers)
     return response
 
 
-def finish(request: Request, response: Response) -> Response:
+def respond(request: Request, answer: Answer) -> Response:
+    """The answer in the format that was asked for, for Flask."""
+    return as_response(rendered(request, answer))
+
+
+def finish(request: Received, headers: Headers | dict[str, str]) -> None:
     """The headers that every answer below the base has."""
-    response.headers["X-Request-Id"] = request_id(request)
+    headers["X-Request-Id"] = request_id(request)
     correlation = request.headers.get("X-Correlation-Id", "")
     if 0 < len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
-        response.headers["X-Correlation-Id"] = correlation
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+        headers["X-Correlation-Id"] = correlation
+    headers.setdefault("Cache-Control", "no-store")
+    headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _pretty(content: bytes) -> bytes:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Request, g
-
 from app.access import audit
 from app.fhir.outcome import Fault
 from app.fhir.registry import TYPES
 from app.interactions import Asked, Services
-from app.rest.negotiate import request_id
+from app.rest.negotiate import Received, request_id
 
 
-def record(services: Services, request: Request, fault: Fault) -> None:
-    """One row, unless the interaction has left its own. Raises what the database raises: no record, no answer."""
+def record(services: Services, request: Received, fault: Fault, known: Asked | None) -> None:
+    """One row, of whoever is `known` to have asked, unless the interaction has left its own. Raises what the database
+    raises: no record, no answer."""
     if fault.recorded or request.url_rule is None:
         return
-    known: Asked | None = g.get("asked")
     named = (request.view_args or {}).get("type_name", "")
     # An endpoint's name begins with its interaction; a conditional one is recorded as what it would have done.
     asked_for = (request.endpoint or "").removeprefix("fhir.").split(" ")[0]

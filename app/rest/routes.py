@@ -10,8 +10,6 @@ from urllib.parse import parse_qsl
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from app.access.presenting import presenting
-from app.access.subject import Subject
 from app.config import Settings
 from app.fhir import negotiation
 from app.fhir.outcome import Fault
@@ -21,7 +19,6 @@ from app.interactions import (
     Asked,
     Services,
     capabilities,
-    create,
     delete,
     disclosures,
     everything,
@@ -32,7 +29,6 @@ from app.interactions import (
     patch,
     pointers,
     prefetch,
-    read,
     search,
     source_health,
     subscription_operations,
@@ -46,34 +42,21 @@ from app.pathways.choice import operations
 from app.pathways.epr.feed import process_message
 from app.pathways.record_choice import record_choice
 from app.rest import errors, negotiate
-from app.rest.authenticate import authenticate
-from app.rest.rehearsal import Rehearsal
-from app.storage.engine import Tx
+from app.rest.hot import Hot, Verify, asking, held
 
 # A type below a patient: any other word there, as in /Patient/1/_history, means something else.
 _ANY = f"any({', '.join(name for name, one in TYPES.items() if one.compartment)})"
 
-Verify = Callable[[str], Subject | None]
 SmartConfiguration = Callable[[Settings], dict[str, Any]]
 
 
-def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartConfiguration) -> Blueprint:
-    """/fhir and everything below it. `verify` asks at once whether a token is good, `claimed` leaves that to the first round
-    trip of what is asked for."""
+def blueprint(services: Services, verify: Verify, hot: Hot, smart: SmartConfiguration) -> Blueprint:
+    """/fhir and everything below it."""
     fhir = Blueprint("fhir", __name__, url_prefix="/fhir")
     most = services.settings.max_bytes
-    rehearsal = Rehearsal(services.settings.slow_source, lambda: services.store.clock())
 
-    def asked(verify: Verify = verify) -> Asked:
-        id = (request.view_args or {}).get("id", "")
-        if "\0" in id:  # which a database may not even be asked for
-            raise Fault("not-found", "no resource with this id; expected the id of one")
-        if id.startswith("$"):
-            raise Fault("not-supported", "no such operation here; see /fhir/metadata for those that there are")
-        subject = authenticate(verify, request.headers)
-        if presented := request.headers.get("Emergency-Grant"):
-            subject = presenting(services.enforcement.switches, subject, presented)
-        g.asked = negotiate.asked(request, subject)
+    def asked() -> Asked:
+        g.asked = asking(services, request, verify)
         return g.asked  # type: ignore[no-any-return]
 
     def pairs() -> list[tuple[str, str]]:
@@ -82,22 +65,7 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     def criteria() -> str:
         return request.query_string.decode("latin-1")
 
-    def proved() -> None:
-        """Ask now about a token of which nothing has been asked yet. Raises Fault "login"."""
-        who: Asked | None = g.get("asked")
-        standing = who.subject.standing if who is not None else None
-        if standing is not None and standing.number is None:
-            g.asked = None
-
-            def ask(tx: Tx) -> None:
-                standing.ask(tx)
-                tx.settle()
-
-            services.store.retry(ask)
-            g.asked = who
-
     def reply(answer: Answer) -> Response:
-        proved()
         return negotiate.respond(request, answer)
 
     def metadata() -> Response:
@@ -115,41 +83,29 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     def system_history() -> Response:
         return reply(history.history(services, asked(), pairs()))
 
-    def found(type_name: str, given: list[tuple[str, str]], verify: Verify = claimed) -> Response:
-        who = asked(verify)
-        rehearsal.slow(type_name, request.headers.get("Authorization", ""), repr(given))
-        return reply(search.search(services, who, _held(type_name), given))
-
-    def type_get(type_name: str) -> Response:
-        return found(type_name, pairs())
-
     def type_search(type_name: str) -> Response:
-        return found(type_name, [*pairs(), *_form(most)], verify)
-
-    def type_post(type_name: str) -> Response:
-        who = negotiate.conditional(asked(claimed), pairs(), criteria())
-        return reply(create.create(services, who, _held(type_name), negotiate.resource(request, most)))
+        return reply(hot.found(asked(), type_name, [*pairs(), *_form(most)], request))
 
     def type_put(type_name: str) -> Response:
         who = asked()
         content = negotiate.resource(request, most)
-        return reply(update.conditional_update(services, who, _held(type_name), criteria(), content))
+        return reply(update.conditional_update(services, who, held(type_name), criteria(), content))
 
     def type_patch(type_name: str) -> Response:
         who = asked()
         change = negotiate.patch(request, most)
-        return reply(patch.conditional_patch(services, who, _held(type_name), criteria(), change))
+        return reply(patch.conditional_patch(services, who, held(type_name), criteria(), change))
 
     def type_delete(type_name: str) -> Response:
-        return reply(delete.conditional_delete(services, asked(), _held(type_name), criteria()))
+        return reply(delete.conditional_delete(services, asked(), held(type_name), criteria()))
 
     def type_history(type_name: str) -> Response:
-        return reply(history.history(services, asked(), pairs(), _held(type_name)))
+        return reply(history.history(services, asked(), pairs(), held(type_name)))
 
     def type_validate(type_name: str, id: str | None = None) -> Response:
         who = asked()
         content = negotiate.resource(request, most)
-        return reply(validate.validate(services, who, _held(type_name), content, pairs(), id))
+        return reply(validate.validate(services, who, held(type_name), content, pairs(), id))
 
     def subscription_status(id: str) -> Response:
         return reply(subscription_operations.status(services, asked(), id))
@@ -199,38 +155,29 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
     def patient_disclosures(id: str) -> Response:
         return reply(disclosures.disclosures(services, asked(), id, pairs()))
 
-    def instance_get(type_name: str, id: str) -> Response:
-        options = dict(pairs())
-        elements = tuple(filter(None, options.get("_elements", "").split(",")))
-        return reply(
-            read.read(
-                services, asked(claimed), _held(type_name), id, summary=options.get("_summary"), elements=elements
-            )
-        )
-
     def instance_put(type_name: str, id: str) -> Response:
         who = asked()
-        return reply(update.update(services, who, _held(type_name), id, negotiate.resource(request, most)))
+        return reply(update.update(services, who, held(type_name), id, negotiate.resource(request, most)))
 
     def instance_patch(type_name: str, id: str) -> Response:
         who = asked()
-        return reply(patch.patch(services, who, _held(type_name), id, negotiate.patch(request, most)))
+        return reply(patch.patch(services, who, held(type_name), id, negotiate.patch(request, most)))
 
     def instance_delete(type_name: str, id: str) -> Response:
-        return reply(delete.delete(services, asked(), _held(type_name), id))
+        return reply(delete.delete(services, asked(), held(type_name), id))
 
     def instance_history(type_name: str, id: str) -> Response:
-        return reply(history.history(services, asked(), pairs(), _held(type_name), id))
+        return reply(history.history(services, asked(), pairs(), held(type_name), id))
 
     def version_get(type_name: str, id: str, version: str) -> Response:
-        return reply(vread.vread(services, asked(), _held(type_name), id, version))
+        return reply(vread.vread(services, asked(), held(type_name), id, version))
 
     def compartment(id: str, type_name: str) -> Response:
-        return reply(search.search(services, asked(), _held(type_name), pairs(), ("Patient", id)))
+        return reply(search.search(services, asked(), held(type_name), pairs(), ("Patient", id)))
 
     def compartment_search(id: str, type_name: str) -> Response:
         given = [*pairs(), *_form(most)]
-        return reply(search.search(services, asked(), _held(type_name), given, ("Patient", id)))
+        return reply(search.search(services, asked(), held(type_name), given, ("Patient", id)))
 
     def options() -> list[tuple[str, str]]:
         """The parameters of an operation: those of the address, and those of a Parameters resource that was sent."""
@@ -267,9 +214,9 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
         ("POST", "", "transaction", system),
         ("POST", "/$process-message", "$process-message", system_message),
         ("GET", "/_history", "history-system", system_history),
-        ("GET", "/<type_name>", "search-type", type_get),
+        ("GET", "/<type_name>", "search-type", hot.view(hot.search)),
         ("POST", "/<type_name>/_search", "search-type", type_search),
-        ("POST", "/<type_name>", "create", type_post),
+        ("POST", "/<type_name>", "create", hot.view(hot.create)),
         ("PUT", "/<type_name>", "conditional-update", type_put),
         ("PATCH", "/<type_name>", "conditional-patch", type_patch),
         ("DELETE", "/<type_name>", "conditional-delete", type_delete),
@@ -304,7 +251,7 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
         ("POST", "/DocumentReference/_search", "search-type", pointer_search),
         ("GET", "/DocumentReference/<id>", "read", pointer_get),
         ("GET", "/Endpoint/$source-health", "$source-health", endpoint_health),
-        ("GET", "/<type_name>/<id>", "read", instance_get),
+        ("GET", "/<type_name>/<id>", "read", hot.view(hot.read)),
         ("PUT", "/<type_name>/<id>", "update", instance_put),
         ("PATCH", "/<type_name>/<id>", "patch", instance_patch),
         ("DELETE", "/<type_name>/<id>", "delete", instance_delete),
@@ -319,32 +266,25 @@ def blueprint(services: Services, verify: Verify, claimed: Verify, smart: SmartC
 
     @fhir.after_request
     def headers(response: Response) -> Response:
-        return negotiate.finish(request, response)
+        negotiate.finish(request, response.headers)
+        return response
 
     @fhir.errorhandler(Exception)
     def failed(error: Exception) -> Response:
-        try:
-            proved()
-        except Exception as second:
-            error = second
-        return errors.answer(request, errors.recorded(services, request, error))
+        return errors.answer(request, errors.recorded(services, request, error, g.get("asked")))
 
     def unrouted(error: HTTPException) -> Response | HTTPException:
         """An address below the base that is none of these, which no blueprint answers for."""
         if request.path.startswith("/fhir/") or request.path == "/fhir":
-            return negotiate.finish(request, errors.answer(request, error))
+            response = errors.answer(request, error)
+            negotiate.finish(request, response.headers)
+            return response
         return error
 
     for status in (404, 405):
         fhir.app_errorhandler(status)(unrouted)
 
     return fhir
-
-
-def _held(type_name: str) -> str:
-    if type_name not in TYPES:
-        raise Fault("not-found", "no such resource type here; see /fhir/metadata for those that are held")
-    return type_name
 
 
 def parameters(content: dict[str, Any]) -> list[tuple[str, str]]:

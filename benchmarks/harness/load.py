@@ -70,10 +70,14 @@ class Job:
 
 @dataclass
 class Took:
-    """`times` in milliseconds, in the order of the answers; `seconds` is how long the run took."""
+    """`times` in milliseconds, in the order of the answers; `seconds` is how long the run took; `answered` counts the answers
+    at its start too, which are not timed. `web` and `database`: microseconds of processor time that an answer took there."""
 
     times: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    answered: int = 0
+    web: float | None = None
+    database: float | None = None
     checked: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -112,7 +116,7 @@ def _serve(pipe: Connection) -> None:
                 sources[key] = job.make(*job.args)
             pipe.send(drive(job, sources[key]))
         except Exception as error:
-            pipe.send(Took([], job.seconds, 0, [f"{type(error).__name__}: {error}"]))
+            pipe.send(Took([], job.seconds, faults=[f"{type(error).__name__}: {error}"]))
 
 
 class Wire:
@@ -211,6 +215,7 @@ def drive(job: Job, source: Iterator[Request]) -> Took:
                 if not wire.receive():
                     continue
                 now = time.perf_counter()
+                took.answered += 1
                 if measured_from <= now and wire.began <= end:
                     took.times.append((now - wire.began) * 1000)
                     last = now

@@ -24,7 +24,7 @@ def _number(value: float | None, digits: int = 0) -> str:
 
 def lines(rows: list[Row]) -> list[str]:
     """The rows as a Markdown table, which reads well in a terminal too."""
-    head = ("Figure", "1/s", "p50 ms", "p95", "p99", "share", "value", "target", "met")
+    head = ("Figure", "1/s", "p50 ms", "p95", "p99", "share", "web µs", "db µs", "value", "target", "met")
     several = {row.figure for row in rows if sum(other.figure == row.figure for other in rows) > 1}
     body = [
         (
@@ -34,6 +34,8 @@ def lines(rows: list[Row]) -> list[str]:
             _number(row.p95, 2),
             _number(row.p99, 2),
             "" if row.share is None else f"{row.share:.1%}",
+            _number(row.web),
+            _number(row.database),
             "FAULT" if row.fault else "" if row.value is None else f"{row.value:,g} {row.unit}",
             row.target,
             {None: "", True: "yes", False: "no"}[row.met],
@@ -44,14 +46,14 @@ def lines(rows: list[Row]) -> list[str]:
 
     def line(cells: tuple[str, ...]) -> str:
         padded = [
-            cell.rjust(width) if 1 <= column <= 5 else cell.ljust(width)
+            cell.rjust(width) if 1 <= column <= 7 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ]
         return f"| {' | '.join(padded)} |"
 
     rule = (
         "|"
-        + "|".join("-" * (width + 1) + (":" if 1 <= column <= 5 else "-") for column, width in enumerate(widths))
+        + "|".join("-" * (width + 1) + (":" if 1 <= column <= 7 else "-") for column, width in enumerate(widths))
         + "|"
     )
     return [line(head), rule, *(line(cells) for cells in body)]

@@ -20,10 +20,12 @@ from benchmarks.harness.cluster import cluster
 from benchmarks.harness.filling import fill
 from benchmarks.harness.load import Generator, Job, Took
 from benchmarks.harness.site import Site
+from benchmarks.harness.spent import spent_by
 from benchmarks.harness.table import AFTER, FRESH, LOADED, MEASURED, Bench, Loaded, Row, judged, percentiles
 from benchmarks.harness.world import STUDIES_PER_PATIENT, World
 from benchmarks.harness.yardstick import NAME, bare
 from tests.support import postgres
+from tests.support.server import Running
 
 SHOWN = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
 RECOVERY_SECONDS = 40
@@ -123,7 +125,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Result:
                     result.rows += [judged(row, one.target) for row in rows]
 
         measure(FRESH)
-        result.rows += _under_load(plan, running, yardstick.address, generator, say)
+        result.rows += _under_load(plan, running, yardstick, cluster_of(folder), generator, say)
         measure(AFTER)
         _keep_logs(result, running)
     result.facts["seconds"] = round(time.monotonic() - began, 1)
@@ -194,7 +196,26 @@ def _against(
     return peer.compare(full, address, full.world, generator, plan.seconds, plan.rounds, say)
 
 
-def _under_load(plan: Plan, running: dict[int, Site], yardstick: str, generator: Generator, say: Say) -> list[Row]:
+def cluster_of(folder: Path) -> int | None:
+    """The process of the run's own PostgreSQL."""
+    told = folder / "postgresql" / "data" / "postmaster.pid"
+    return int(told.read_text().split("\n")[0]) if told.exists() else None
+
+
+def weighed(generator: Generator, job: Job, web: int, database: int | None) -> Took:
+    """What the job took, with the processor time of an answer."""
+    roots = [web] if database is None else [web, database]
+    before = [spent_by(root) for root in roots]
+    took = generator.run(job)
+    if took.answered:
+        used = [spent_by(root).since(earlier) / took.answered for root, earlier in zip(roots, before, strict=True)]
+        took.web, took.database = used[0], used[1] if len(used) > 1 else None
+    return took
+
+
+def _under_load(
+    plan: Plan, running: dict[int, Site], yardstick: Running, database: int | None, generator: Generator, say: Say
+) -> list[Row]:
     """All figures under load, in turns: each round goes once through all of them and through the yardstick."""
     wanted = [one for one in LOADED.values() if plan.wants(one.name)]
     if not wanted and not plan.wants(NAME):
@@ -206,13 +227,15 @@ def _under_load(plan: Plan, running: dict[int, Site], yardstick: str, generator:
     broken: dict[str, list[Took]] = {}
     for number in range(plan.rounds):
         say(f"load: round {number + 1} of {plan.rounds}")
-        base.append(generator.run(Job(yardstick, bare, (full.world, {}), 8, seconds, plan.warm_up)))
+        assert yardstick.process is not None
+        job = Job(yardstick.address, bare, (full.world, {}), 8, seconds, plan.warm_up)
+        base.append(weighed(generator, job, yardstick.process.pid, None))
         for one in wanted:
             for patients, site in running.items():
                 if one.name in broken or not (patients == plan.patients or one.grows):
                     continue
                 job = Job(site.address, one.make, (site.world, site.tokens), one.connections, seconds, plan.warm_up)
-                run = generator.run(job)
+                run = weighed(generator, job, site.process, database)
                 took.setdefault((one.name, patients), []).append(run)
                 if run.faults:  # it is not tried again, nor at a larger size, which would take no less
                     broken[one.name] = took[one.name, plan.patients] = [run]
@@ -255,6 +278,8 @@ def _row(one: Loaded, runs: Sequence[Took], base: Sequence[Took]) -> Row:
         p95=round(p95, 3),
         p99=round(p99, 3),
         share=round(statistics.median(shares), 4),
+        web=_middle([run.web for run in runs]),
+        database=_middle([run.database for run in runs]),
         number=number,
         notes={
             "connections": one.connections,
@@ -262,6 +287,11 @@ def _row(one: Loaded, runs: Sequence[Took], base: Sequence[Took]) -> Row:
             "rates": [round(rate) for rate in rates],
         },
     )
+
+
+def _middle(found: Sequence[float | None]) -> float | None:
+    known = [one for one in found if one is not None]
+    return round(statistics.median(known), 1) if known else None
 
 
 def _growth(one: Loaded, took: dict[tuple[str, int], list[Took]], running: dict[int, Site]) -> Row:

@@ -42,7 +42,8 @@ def at_most(value: float, unit: str) -> Target:
 
 @dataclass
 class Row:
-    """One line of the result. Times in milliseconds; `share` of the bare framework's rate; `value` in `unit`."""
+    """One line of the result. Times in milliseconds; `share` of the bare framework's rate; `web` and `database`: microseconds
+    of processor time for a request; `value` in `unit`."""
 
     figure: str
     what: str
@@ -51,6 +52,8 @@ class Row:
     p95: float | None = None
     p99: float | None = None
     share: float | None = None
+    web: float | None = None
+    database: float | None = None
     value: float | None = None
     unit: str = ""
     number: int = 0

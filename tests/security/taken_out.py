@@ -283,8 +283,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         (69, 70),
         "app/rest/negotiate.py",
-        "    content = answer.body\n    kind = negotiation.JSON\n",
-        '    if "respond-async" in request.headers.get("Prefer", ""):\n        return Response(b"", 202, {"Content-Location": f"{request.url}/job/1"})\n    content = answer.body\n    kind = negotiation.JSON\n',
+        "    content, headers = answer.body, dict(answer.headers)\n",
+        '    if "respond-async" in request.headers.get("Prefer", ""):\n        return Reply(202, {"Content-Location": "/job/1"}, b"")\n    content, headers = answer.body, dict(answer.headers)\n',
     ),
     Defence(
         (71,),
