@@ -1,6 +1,6 @@
 # The project's commands. `make help` lists them.
 VENV := .venv
-DEBIAN := postgresql orthanc orthanc-dicomweb orthanc-python dcmtk chromium npm maven
+DEBIAN := postgresql pgbouncer orthanc orthanc-dicomweb orthanc-python dcmtk chromium npm maven
 
 .PHONY: help run test lint bench validate clean
 

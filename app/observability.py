@@ -31,6 +31,7 @@ EVENTS: dict[str, tuple[str, frozenset[str]]] = {
     "request": ("debug", frozenset({"method", "route", "status", "milliseconds", "request_id"})),
     "request_failed": ("error", frozenset({"request_id", "error", "place"})),
     "identity_collision": ("error", frozenset({"request_id", "organisation"})),
+    "replica_unavailable": ("warning", frozenset({"seconds"})),
     "database_unavailable": ("error", frozenset({"request_id"})),
     "notification_failed": ("error", frozenset({"error", "place"})),
     "scheduled_failed": ("error", frozenset({"error", "place"})),

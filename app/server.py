@@ -31,7 +31,7 @@ from app.interactions import Services
 from app.policy.switches import SwitchError
 from app.processes import STOPPING_SECONDS, Kept
 from app.serving import refuse_unsafe
-from app.storage import schema
+from app.storage import restoring, schema
 from app.storage.engine import unavailable
 from app.web.welcome import welcome
 
@@ -146,6 +146,7 @@ def prepare(settings: Settings) -> None:
         if schema.current(services.store) != schema.newest():
             schema.upgrade(services.store)
             observability.event("migrated", revision=schema.newest())
+        restoring.carry_on(services.store)
         refuse_unsafe(app)
         if settings.demo_region:
             loaded = load(services, STEWARD)

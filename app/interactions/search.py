@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.access import audit
+from app.access import audit, information
 from app.access.information import foreseeable
 from app.fhir import bundle
 from app.fhir.outcome import Fault, Issue, operation_outcome
@@ -20,6 +20,7 @@ from app.interactions.presenting import content
 from app.policy.grant import Grant
 from app.storage import search as store_search
 from app.storage.engine import Tx
+from app.storage.replica import DIRECTORY
 from app.storage.search import Page
 
 Pairs = Sequence[tuple[str, str]]
@@ -77,7 +78,12 @@ def apply(
     if foreseen is not None and foreseeable(query):
         store_search.foresee(tx, foreseen, query)
     grant = services.enforcement.permit(tx, asked.subject, "search-type", query.type, query=query)
-    page = audit.search(tx, grant, query) if query.type == "AuditEvent" else store_search.run(tx, grant, query)
+    if query.type == "AuditEvent":
+        page = audit.search(tx, grant, query)
+    elif information.touched(query) <= DIRECTORY and query.type not in grant.within:
+        page = services.store.tolerant(tx, lambda there: store_search.run(there, grant, query))
+    else:
+        page = store_search.run(tx, grant, query)
     audit.record(
         tx,
         asked.subject,

@@ -11,6 +11,7 @@ from app.fhir.resource import load
 from app.storage import indexing, schema
 from app.storage.engine import Store, Tx
 from app.storage.resources import COLUMNS, Stored, digest, stored
+from app.storage.restoring import behindhand
 from app.storage.tables import metadata
 
 BATCH = 500
@@ -33,6 +34,8 @@ def run(store: Store) -> Report:
         return report
     last = -1
     with store.begin(reads=True) as tx:
+        if behindhand(tx):
+            report.faults.append("the feed was restored from a dump and does not go on yet; run db upgrade")
         while rows := tx.rows(
             f"SELECT {COLUMNS.format('r')}, TRUE, r.hash FROM resource r WHERE r.rid > ? ORDER BY r.rid LIMIT {BATCH}",
             last,

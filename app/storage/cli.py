@@ -6,7 +6,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from app.printing import json_option, say
-from app.storage import check, schema
+from app.storage import check, restoring, schema
 from app.storage.engine import Store
 
 db = AppGroup("db", help="The database: bring its schema up to date, check what is in it.")
@@ -19,10 +19,11 @@ def _store() -> Store:
 @db.command("upgrade")
 @json_option
 def upgrade(as_json: bool) -> None:
-    """Apply the migrations that the database has not seen."""
+    """Apply the migrations that the database has not seen. To be run after a restore, too."""
     store = _store()
     before = schema.current(store)
     schema.upgrade(store)
+    restoring.carry_on(store)
     after = schema.current(store)
     words = f"up to date at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
     say(as_json, {"from": before, "to": after}, words)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from app.fhir.outcome import Fault
 from app.storage.links import Group, Link, PostgreSQL, SQLite, array
 from app.storage.pooling import Pool
+from app.storage.replica import Replica
 from app.storage.sending import Queued
 from app.storage.waking import Listener, Waker
 from app.storage.wire import Row
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 RETRYABLE_STATES = {"40001", "40P01", "55P03"}
 ATTEMPTS = 8
+READ_ONLY = "25006"  # this server is no primary any more: another is
+AWAY = {"connect_timeout": 2, "tcp_user_timeout": 5000}  # a replica is not waited for
 
 
 def microseconds() -> int:
@@ -154,15 +157,17 @@ class Contention(Exception):
 class Begun:
     """A block that is one transaction on a link of its own."""
 
-    __slots__ = ("_link", "_store", "_tx")
+    __slots__ = ("_at", "_link", "_pool", "_store", "_tx")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pool: Pool, at: int) -> None:
         self._store = store
+        self._pool = pool
+        self._at = at
 
     def __enter__(self) -> Tx:
         store = self._store
-        self._link = store._pool.take()
-        self._tx = Tx(self._link, store.clock(), store.zone, store.base_url)
+        self._link = self._pool.take()
+        self._tx = Tx(self._link, self._at, store.zone, store.base_url)
         return self._tx
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -172,7 +177,7 @@ class Begun:
                 tx.commit()
                 if tx.told and store._waker is not None:
                     store._waker.ring()
-                store._pool.give(self._link)
+                self._pool.give(self._link)
                 return
         except BaseException as failed:
             self._undone(failed)
@@ -188,8 +193,9 @@ class Begun:
             raise
         if lost(error):
             self._link.close()
+            self._pool.close()  # what waits there has most likely lost the same server
         else:
-            self._store._pool.give(self._link)
+            self._pool.give(self._link)
 
 
 class Store:
@@ -209,20 +215,29 @@ class Store:
         self.engine = _engine(url)
         self.dialect = self.engine.dialect.name
         self._group = Group() if self.dialect == "sqlite" else None
-        self._pool = Pool(self._link)
+        self._pool = Pool(lambda: self._link(self.engine))
         self._waker = Waker(self.engine) if self.dialect == "postgresql" else None
+        self._aside, self._replica = None, None
+        if replica_url:
+            there = _engine(replica_url)
+            self._aside = aside = Pool(lambda: self._link(there, **AWAY))
+            self._replica = Replica(lambda tx: Begun(self, aside, tx.at))
 
     def begin(self, *, reads: bool = False) -> Begun:
         """A transaction that commits at the end of the block and leaves nothing on any exception. `reads` says that it
         only reads."""
-        return Begun(self)
+        return Begun(self, self._pool, self.clock())
 
-    def _link(self) -> Link:
+    def tolerant(self, tx: Tx, work: Callable[[Tx], T]) -> T:
+        """Read what nobody is kept from: on the replica where it is up to date with the directory, else within `tx`."""
+        return work(tx) if self._replica is None else self._replica.run(tx, work)
+
+    def _link(self, engine: Engine, **more: Any) -> Link:
         """A new connection on which nothing begins by itself: see Tx.begin."""
-        if self._group is not None:
-            return SQLite(self.engine.raw_connection(), self._group)
-        arguments, options = self.engine.dialect.create_connect_args(self.engine.url)
-        connection = psycopg.connect(*arguments, **options)
+        if engine.dialect.name == "sqlite":
+            return SQLite(engine.raw_connection(), self._group or Group())
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        connection = psycopg.connect(*arguments, **(options | more | {"prepare_threshold": None}))
         try:
             return PostgreSQL(connection)
         except BaseException:
@@ -250,6 +265,8 @@ class Store:
     def close(self) -> None:
         self._pool.close()
         self.engine.dispose()
+        if self._aside is not None:
+            self._aside.close()
 
 
 def retryable(error: BaseException) -> bool:
@@ -281,12 +298,16 @@ def unavailable(error: BaseException) -> bool:
     original = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(original, "sqlstate", None) or ""
     connection_lost = type(original).__name__ in {"OperationalError", "AdminShutdown", "CannotConnectNow"}
+    if state == READ_ONLY:
+        return True
     return isinstance(error, OperationalError) or connection_lost or state.startswith(("08", "57P"))
 
 
 def lost(error: BaseException) -> bool:
     """The connection is of no use any more."""
     original = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(original, "sqlstate", None) == READ_ONLY:
+        return True
     return isinstance(original, psycopg.OperationalError | psycopg.InterfaceError) and not retryable(error)
 
 
@@ -294,7 +315,8 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(url, parsed.database)
-    return create_engine(url, pool_size=1, max_overflow=8, pool_recycle=1800, pool_timeout=10)
+    unprepared = {"prepare_threshold": None}  # what is prepared is prepared by `wire`
+    return create_engine(url, pool_size=1, max_overflow=8, pool_recycle=1800, pool_timeout=10, connect_args=unprepared)
 
 
 def _sqlite(url: str, path: str | None) -> Engine:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.fhir.registry import TYPES
 from app.fhir.topics import has_events
+from app.storage import replica
 from app.storage.engine import Tx
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 TOLD = frozenset(name for name in TYPES if has_events(name))
 
 # The transaction's own number: a reader that stays below the oldest open one sees every row exactly once.
-XID = {"postgresql": "(pg_current_xact_id()::text)::bigint", "sqlite": "0"}
-OLDEST = {"postgresql": "(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint", "sqlite": "1"}
+# Raised by what a restored dump asks for: see `restoring`.
+_RAISED = "COALESCE((SELECT number FROM epoch WHERE name = 'xid'), 0)"
+XID = {"postgresql": f"(pg_current_xact_id()::text)::bigint + {_RAISED}", "sqlite": "0"}
+OLDEST = {"postgresql": f"(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint + {_RAISED}", "sqlite": "1"}
 
 
 def record(tx: Tx, now: Stored, op: int) -> None:
@@ -27,6 +30,7 @@ def record(tx: Tx, now: Stored, op: int) -> None:
         f"INSERT INTO change (xid, patient, rid, version, type, op, updated) VALUES ({xid}, ?, ?, ?, ?, ?, ?)",
         [(*first, now.patient, now.rid, now.version, TYPES[now.type].code, op, now.updated)],
     )
+    replica.note(tx, now.type)
     if now.type in TOLD:
         tx.told = True
         tx.many(

@@ -2,6 +2,9 @@
 
 psycopg makes the connection, its errors and its values; what is left out is its cursor, which took more time than the
 server did. A statement is prepared when it is asked for the second time, for each set of types of its values.
+
+Behind a pooler that lends a server for one transaction, as pgbouncer does, nothing is prepared, for the next transaction
+may be another server's. It is told by itself: the process that answers is not the one that greeted.
 """
 
 from __future__ import annotations
@@ -52,6 +55,8 @@ class Wire:
         self._number = 0
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
+        answers = self._good(self._pg.exec_(b"SELECT pg_backend_pid()")).get_value(0, 0)
+        self.lent = int(answers) != self._pg.backend_pid
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """The rows of one statement with `$1` placeholders. Raises psycopg's errors."""
@@ -106,7 +111,7 @@ class Wire:
         name = self._prepared.get(key)
         if name is not None:
             self._prepared.move_to_end(key)
-        elif key in self._seen:
+        elif key in self._seen and not self.lent:
             name = self._prepare(key)
         else:
             self._seen[key] = None

@@ -33,6 +33,9 @@ def chromium() -> str | None:
 
 PARTS = {
     "postgresql": Part(postgres.binaries, "apt-get install postgresql"),
+    "pgbouncer": Part(
+        lambda: shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"), "apt-get install pgbouncer"
+    ),
     "orthanc": Part(lambda: shutil.which("Orthanc"), "apt-get install orthanc"),
     "orthanc-dicomweb": Part(_plugin("libOrthancDicomWeb.so"), "apt-get install orthanc-dicomweb"),
     "orthanc-python": Part(_plugin("libOrthancPython.so"), "apt-get install orthanc-python"),

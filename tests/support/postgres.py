@@ -67,35 +67,49 @@ def shared(folder: Path, migrate: Callable[[str], None]) -> tuple[str, str]:
         return base, template_name
 
 
-def start(folder: Path, settings: Mapping[str, str] = SETTINGS) -> str:
+def start(folder: Path, settings: Mapping[str, str] = SETTINGS, name: str = "postgresql") -> str:
     """Make a cluster in `folder` and start it; the URL of its databases without a name."""
     place = binaries()
     assert place is not None
-    home = folder / "postgresql"
+    home = server_home(folder, name)
+    data, port = home / "data", free_port()
+    call(home, place / "initdb", "-D", data, "-A", "trust", "-U", "registry", "-E", "UTF8", "--locale=C.UTF-8")
+    options = {"port": str(port), "unix_socket_directories": str(home)} | dict(settings)
+    told = " ".join(f"-c {name}={value}" for name, value in options.items())
+    call(home, place / "pg_ctl", "-D", data, "-o", told, "-l", home / "log", "-w", "start")
+    return server_url(port)
+
+
+def server_url(port: int) -> str:
+    return f"postgresql+psycopg://registry@127.0.0.1:{port}/"
+
+
+def server_home(folder: Path, name: str) -> Path:
+    """A new folder for a server, which refuses to run as root: handed to somebody else, who must be able to reach it."""
+    home = folder / name
     home.mkdir()
-    # The server refuses to run as root: hand its folder to somebody else, who must be able to reach it.
     if os.getuid() == 0:
         account = pwd.getpwnam("postgres")
         os.chown(home, account.pw_uid, account.pw_gid)
         folder.chmod(0o711)
-    data, port = home / "data", free_port()
-    _call(home, place / "initdb", "-D", data, "-A", "trust", "-U", "registry", "-E", "UTF8", "--locale=C.UTF-8")
-    options = {"port": str(port), "unix_socket_directories": str(home)} | dict(settings)
-    told = " ".join(f"-c {name}={value}" for name, value in options.items())
-    _call(home, place / "pg_ctl", "-D", data, "-o", told, "-l", home / "log", "-w", "start")
-    return f"postgresql+psycopg://registry@127.0.0.1:{port}/"
+    return home
 
 
 def stop(folder: Path) -> None:
     """Stop the run's server, if one was started."""
     place, home = binaries(), folder / "postgresql"
     if place is not None and (home / "data" / "postmaster.pid").exists():
-        _call(home, place / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
+        call(home, place / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
 
 
-def _call(home: Path, *command: str | Path) -> None:
-    as_other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-    done = subprocess.run([*as_other, *map(str, command)], capture_output=True, text=True, cwd=home)
+def as_server() -> list[str]:
+    """What goes before a command to run it as the server's account."""
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+
+
+def call(home: Path, *command: str | Path) -> None:
+    """Run a command of the server's, as its account."""
+    done = subprocess.run([*as_server(), *map(str, command)], capture_output=True, text=True, cwd=home)
     assert done.returncode == 0, f"{command[0]} failed: {done.stderr}{done.stdout}"
 
 
