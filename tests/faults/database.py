@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def run(dburl: str, folder: Path, size: int) -> Found:
             kept(app, found, writers.acknowledged)
     finally:
         server.stop()
+        shutil.rmtree(home, ignore_errors=True)
     return found
 
 

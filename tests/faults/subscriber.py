@@ -11,7 +11,7 @@ from tests.faults.common import Found, region
 from tests.notifications.conftest import subscribed
 from tests.support.machines import until
 from tests.support.receiver import Received, Receiver
-from tests.support.region import episode
+from tests.support.region import caller, episode
 
 
 def hangs(_: Received) -> int | float:
@@ -27,19 +27,20 @@ def run(dburl: str, folder: Path, size: int) -> Found:
     found = Found()
     receivers = [Receiver(), Receiver(hangs), Receiver(breaks_off)]
     with region(dburl, folder) as (app, steward):
+        engine = caller(app)
         worker = Worker(app.extensions["services"], threads=3, wait=lambda attempts: 0.5)
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:
             for one in receivers:
-                made = steward.post("/Subscription", subscribed("episode-changed", one.url, most=50, timeout=1))
+                made = engine.post("/Subscription", subscribed("episode-changed", one.url, most=50, timeout=1))
                 found.must(made.status_code == 201, made.text)
                 until(lambda id=made.json["id"]: _active(steward, id), "no handshake")
             began = time.monotonic()
             for number in range(size):
                 steward.put(f"/EpisodeOfCare/f{number}", episode(f"f{number}"))
             good = receivers[0]
-            until(lambda: _told(good) >= size, "the good one is not told")
+            until(lambda: _told(good) >= size, f"the good one is not told: {_told(good)}")
             found.counters |= {"events": size, "told": _told(good), "seconds": round(time.monotonic() - began, 1)}
             found.counters["tries of the bad ones"] = sum(len(one.received) for one in receivers[1:])
         finally:

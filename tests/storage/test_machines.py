@@ -197,7 +197,7 @@ def test_a_backup_is_restored_whole_and_audit_feed_and_subscriptions_go_on(
     steward = settle(app)
     receiver = Receiver()
     try:
-        made = steward.post("/Subscription", subscribed("episode-changed", receiver.url))
+        made = caller(app).post("/Subscription", subscribed("episode-changed", receiver.url))
         assert made.status_code == 201, made.text
         with working(app):
             until(lambda: steward.get(f"/Subscription/{made.json['id']}").json["status"] == "active", "no handshake")
