@@ -237,7 +237,7 @@ class Store:
         if engine.dialect.name == "sqlite":
             return SQLite(engine.raw_connection(), self._group or Group())
         arguments, options = engine.dialect.create_connect_args(engine.url)
-        connection = psycopg.connect(*arguments, **(options | more | {"prepare_threshold": None}))
+        connection = psycopg.connect(*arguments, **{**options, **more, "prepare_threshold": None})
         try:
             return PostgreSQL(connection)
         except BaseException:
