@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from app import create_app
 from app.config import Settings
@@ -60,7 +60,7 @@ def test_each_click_of_the_story_signs_in_one_of_three_people_and_goes_where_it_
     page.get_by_role("button", name="See her imaging as her doctor").click()
     page.get_by_role("button", name="Allow", exact=True).click()
     page.locator(".person strong", has_text="Hazel Demo").wait_for()
-    assert page.locator("ol.studies a").count() == 2
+    expect(page.locator("ol.studies a")).to_have_count(2)
 
 
 def test_a_click_from_another_site_signs_nobody_in(page: Page) -> None:

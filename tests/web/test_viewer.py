@@ -91,7 +91,7 @@ def test_of_a_patient_who_shares_nothing_it_says_neither_that_there_is_something
     open_patient(viewer, "Rowan Demo")
     viewer.get_by_text("No study of Rowan Demo is shown to you.").wait_for()
     expect(viewer.get_by_text("the registry does not tell one from the other")).to_be_visible()
-    assert viewer.locator("ol.studies a").count() == 0
+    expect(viewer.locator("ol.studies a")).to_have_count(0)
 
 
 def test_a_source_that_is_silent_is_named_beside_the_list_because_studies_may_be_missing(viewer: Page) -> None:
@@ -289,7 +289,7 @@ def test_on_a_phone_list_and_study_take_turns_and_nothing_runs_out_of_sight(view
     viewer.set_viewport_size({"width": 390, "height": 800})
     try:
         open_patient(viewer, "Hazel Demo")
-        assert viewer.locator("ol.studies a").count() == 2
+        expect(viewer.locator("ol.studies a")).to_have_count(2)
         assert viewer.evaluate("document.documentElement.scrollWidth") <= 390
         viewer.get_by_role("link", name="Head CT").click()
         viewer.get_by_role("region", name="Head CT").wait_for()
