@@ -99,7 +99,7 @@ def read(parameters: Json) -> Wish:
 
 def _recorded(services: Services, tx: Tx, asked: Asked, wish: Wish) -> Answer:
     reference, _ = _patient(tx, wish)
-    resources.lock_match_keys(tx, [blake2b(f"record-choice {reference}".encode(), digest_size=16).digest()])
+    hold_choices(tx, reference)
     now = services.store.clock()  # whoever waited for another choice has made theirs after it
     _, person = _patient(tx, wish)
     sight = services.enforcement.for_deciding(tx, "CHOICE", "Consent", "Provenance", patients=None)
@@ -118,6 +118,12 @@ def _recorded(services: Services, tx: Tx, asked: Asked, wish: Wish) -> Answer:
         resources.create(tx, grant, resource, f"{consent.id}-{name}")
     _account(tx, asked, grant, consent, gone)
     return _answer(consent, [one.ref for one in gone], 201)
+
+
+def hold_choices(tx: Tx, reference: str) -> None:
+    """Hold off any other choice of the patient until the transaction ends: whoever comes back from here is next."""
+    resources.lock_match_keys(tx, [blake2b(f"record-choice {reference}".encode(), digest_size=16).digest()])
+    tx.flush()
 
 
 def _patient(tx: Tx, wish: Wish) -> tuple[str, Person]:

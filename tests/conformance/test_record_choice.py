@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app.fhir.temporal import interval
+from app.pathways.record_choice import hold_choices
 from tests.support.region import NHS, Caller, caller, consent, patient
 
 SEARCH = f"/ImagingStudy?patient.identifier={NHS}|9990000018&_include=ImagingStudy:endpoint"
@@ -154,6 +157,21 @@ def test_choices_recorded_at_once_leave_one_in_force(app: Flask, steward: Caller
         thread.join()
     assert set(answers) <= {200, 201}, answers
     assert steward.get("/Consent?status=active&_total=accurate&_count=0").json["total"] == 1
+
+
+def test_a_choice_that_waited_for_another_is_made_after_it(app: Flask, recorder: Caller) -> None:
+    """However long it waited: dated before the one that it waited for, it would leave both in force."""
+    store = app.extensions["services"].store
+    answers: list[TestResponse] = []
+    waiting = threading.Thread(target=lambda: answers.append(recorder.post("/Consent/$record-choice", wish())))
+    with store.begin() as tx:
+        hold_choices(tx, "Patient/p1")
+        waiting.start()
+        time.sleep(0.5)  # long enough to come as far as the lock
+        let_go = store.clock()
+    waiting.join()
+    (made,) = told(answers[0], "consent")
+    assert interval(made["dateTime"])[1] > let_go
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from tests.support.region import Caller, caller, settle
 
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
 
+WORKING = "a worker under test"
+
 
 def subscribed(
     topic: str, endpoint: str, content: str = "id-only", filters: tuple[str, ...] = (), **channel: Any
@@ -88,7 +90,7 @@ def receiver(receivers: Callable[..., Receiver]) -> Receiver:
 def working(app: Flask) -> Iterator[Worker]:
     """A worker, as a process of its own would run it."""
     worker = Worker(app.extensions["services"], threads=2, wait=lambda attempts: 0.05)
-    thread = threading.Thread(target=worker.run)
+    thread = threading.Thread(target=worker.run, name=WORKING)
     thread.start()
     yield worker
     worker.stopping.set()
@@ -106,6 +108,12 @@ def subscribe(who: Caller, receiver: Receiver, topic: str, *given: Any, **more: 
     assert handshake.status["type"] == "handshake"
     until(lambda: who.get(f"/Subscription/{answer.json['id']}").json["status"] == "active")
     return str(answer.json["id"])
+
+
+def ended(worker: Worker) -> None:
+    """Stop the worker of the fixture, and wait until the last of its threads has done what it was at."""
+    worker.stopping.set()
+    until(lambda: not any(one.name == WORKING for one in threading.enumerate()), 60)
 
 
 def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -16,7 +16,7 @@ from flask import Flask
 from app.notifications.deliver import waiting_time
 from app.notifications.worker import Worker
 from app.storage.engine import Store
-from tests.notifications.conftest import put, subscribe, subscribed, until
+from tests.notifications.conftest import ended, put, subscribe, subscribed, until
 from tests.support.receiver import Received, Receiver
 from tests.support.region import STUDY_UID, Caller, consent, episode, study
 
@@ -140,8 +140,7 @@ def test_a_choice_made_after_the_event_binds_what_is_still_to_be_sent_and_leaves
     """Attack 63: full payloads, and an opt-out that comes while they wait."""
     receiver = receivers()
     subscribe(engine, receiver, "imaging-study-available", "full-resource")
-    working.stopping.set()
-    until(lambda: not any(one.name.startswith("deliver") for one in threading.enumerate()), 60)
+    ended(working)
     for one in studies(2):
         put(steward, one)
     matched(app)

@@ -3,7 +3,6 @@ person are superseded; nothing is edited or deleted (nhs.md, section 5)."""
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -15,7 +14,7 @@ from app.interactions import Asked, Services
 from app.pathways.choice.filed import Filed, instant
 from app.pathways.choice.response import CODES
 from app.pathways.making import ODS, TERMINOLOGY, concept, organization
-from app.pathways.record_choice import POLICY, ended, of_record, older, provenance
+from app.pathways.record_choice import POLICY, ended, hold_choices, of_record, older, provenance
 from app.policy.directive import compile_consent
 from app.policy.grant import Grant
 from app.storage import resources
@@ -90,7 +89,7 @@ def activated(services: Services, tx: Tx, asked: Asked, grant: Grant, filed: Fil
     """Put the choice in force: the Consent and those that it supersedes, with a Provenance. Holds off any other choice
     of the same patient until this transaction ends."""
     reference = filed.patient or ""
-    resources.lock_match_keys(tx, [blake2b(f"record-choice {reference}".encode(), digest_size=16).digest()])
+    hold_choices(tx, reference)
     current = _current(tx, grant, filed)
     content = orjson.loads(current.content) | {"status": "active"}
     if filed.form.on_behalf:
