@@ -263,6 +263,9 @@ class Store:
         return Listener(self.engine)
 
     def close(self) -> None:
+        """Give back every connection; what others still hold goes when they are done."""
+        if self._waker is not None:
+            self._waker.close()
         self._pool.close()
         self.engine.dispose()
         if self._aside is not None:

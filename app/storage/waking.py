@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 CHANNEL = "registry_changes"
 GATHERING_SECONDS = 0.002
 POLL_SECONDS = 0.02
+CLOSING_SECONDS = 5.0  # that are given to what is still to be told
 
 
 class Waker:
@@ -24,6 +25,7 @@ class Waker:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._ringing = threading.Event()
+        self._closed = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -32,13 +34,21 @@ class Waker:
         self._ringing.set()
         if self._thread is None:
             with self._lock:
-                if self._thread is None:
+                if self._thread is None and not self._closed:
                     self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
                     self._thread.start()
 
+    def close(self) -> None:
+        """Tell of what has rung, and be done."""
+        with self._lock:
+            self._closed = True
+        self._ringing.set()
+        if self._thread is not None:
+            self._thread.join(CLOSING_SECONDS)
+
     def _run(self) -> None:
         connection: Connection | None = None
-        while True:
+        while not self._closed:
             self._ringing.wait()
             time.sleep(GATHERING_SECONDS)
             self._ringing.clear()
@@ -51,6 +61,8 @@ class Waker:
                     connection.invalidate()
                     connection.close()
                 connection = None
+        if connection is not None:
+            connection.close()
 
 
 class Listener:

@@ -13,6 +13,7 @@ from app.storage import links, wire
 from app.storage.engine import Store, Tx, unavailable
 from app.storage.sending import Queued
 from app.storage.wire import Wire
+from tests.support.machines import until
 
 INSERT = "INSERT INTO match_key (hash, at) VALUES (?, ?)"
 
@@ -254,3 +255,24 @@ def test_a_connection_that_was_lost_costs_one_request(postgres: Store) -> None:
     assert unavailable(lost.value)
     leave(postgres, b"after")
     assert kept(postgres) == {b"before", b"after"}
+
+
+def test_a_store_that_is_closed_holds_no_connection(fresh_database: Callable[[str], str]) -> None:
+    """That of whoever tells others of changes is given back too."""
+    url = fresh_database("postgresql")
+    store, observer = Store(url), Store(url)
+    with store.begin() as tx:
+        tx.run(INSERT, b"0" * 16, tx.at)
+        tx.told = True
+
+    def held() -> int:
+        with observer.begin(reads=True) as tx:
+            others = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return int(tx.rows(others)[0][0])
+
+    until(lambda: held() == 2, "the store's own, and that by which it tells of the change")
+    store.close()
+    until(lambda: held() == 0, "none is held")
+    observer.close()
