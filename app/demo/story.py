@@ -23,7 +23,7 @@ STRANGER_NHS_NUMBER = BY_ID[STRANGER_PATIENT].number
 METADATA_PATH = "/metadata"
 SEARCH_PATH = (
     f"/ImagingStudy?patient.identifier=https://fhir.nhs.uk/Id/nhs-number%7C{STORY_NHS_NUMBER}"
-    "&_include=ImagingStudy:endpoint"
+    "&_include=ImagingStudy:endpoint&_pretty=true"
 )
 
 
@@ -125,30 +125,20 @@ SHOWN_CLIENTS = (
 )
 
 TOKEN = '"Authorization: Bearer $(.venv/bin/flask --app wsgi token --client {client})"'
-OPT_OUT_ID = "hazel-opt-out"
+OPT_OUT = (
+    '{"resourceType":"Parameters","parameter":['
+    f'{{"name":"patient","valueReference":{{"reference":"Patient/{STORY_PATIENT}"}}}},'
+    '{"name":"choice","valueCode":"opt-out"}]}'
+)
 
 
 def curls(base_url: str) -> tuple[str, str, str, str]:
     """What the server says of itself; the search that finds two studies; the opt-out; the search again is the second."""
-    search = f"curl -s -H {TOKEN.format(client=STORY_CLIENT)} '{base_url}{SEARCH_PATH}'"
+    search = f"curl -sS -H {TOKEN.format(client=STORY_CLIENT)} '{base_url}{SEARCH_PATH}'"
     return (
-        f"curl -s {base_url}{METADATA_PATH}",
+        f"curl -sS {base_url}{METADATA_PATH}",
         search,
-        f"curl -s -X PUT -H {TOKEN.format(client=STEWARD)} -H 'Content-Type: application/fhir+json'"
-        f" -d '{OPT_OUT}' {base_url}/Consent/{OPT_OUT_ID}",
+        f"curl -sS -H {TOKEN.format(client=STEWARD)} -H 'Content-Type: application/fhir+json'"
+        f" -d '{OPT_OUT}' '{base_url}/Consent/$record-choice'",
         search,
     )
-
-
-_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
-OPT_OUT = (
-    f'{{"resourceType":"Consent","id":"{OPT_OUT_ID}","status":"active",'
-    f'"scope":{{"coding":[{{"system":"{_SCOPE}","code":"patient-privacy"}}]}},'
-    '"category":[{"coding":[{"system":"http://loinc.org","code":"59284-0"}]}],'
-    f'"patient":{{"reference":"Patient/{STORY_PATIENT}"}},"dateTime":"2026-01-01",'
-    f'"performer":[{{"reference":"Patient/{STORY_PATIENT}"}}],'
-    '"organization":[{"identifier":{"system":"https://fhir.nhs.uk/Id/ods-organization-code","value":"ZA1"}}],'
-    '"policy":[{"uri":"https://imaging-registry.example/fhir/policy/sharing"}],'
-    '"sourceAttachment":{"title":"opt-out form"},'
-    '"provision":{"type":"deny"}}'
-)

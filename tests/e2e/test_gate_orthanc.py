@@ -168,13 +168,16 @@ def door(request: pytest.FixtureRequest, registry: Running, treating: str) -> Do
     return Door(f"{registry.address}/archive/proxy/birchwater-archive", treating)
 
 
-def choose(registry: Running, type: str) -> None:
-    """The patient opts out ("deny"), or changes her mind."""
-    consent = json.loads(OPT_OUT)
-    consent["provision"]["type"] = type
-    steward = token(registry, "demo-steward")
-    headers = {"Authorization": f"Bearer {steward}", "Content-Type": "application/fhir+json"}
-    answer = requests.put(f"{registry.address}/fhir/Consent/{consent['id']}", json=consent, headers=headers, timeout=30)
+def choose(registry: Running, choice: str) -> None:
+    """The patient opts out, or changes her mind and opts in."""
+    headers = {
+        "Authorization": f"Bearer {token(registry, 'demo-steward')}",
+        "Content-Type": "application/fhir+json",
+    }
+    parameters = OPT_OUT.replace("opt-out", choice)
+    answer = requests.post(
+        f"{registry.address}/fhir/Consent/$record-choice", data=parameters, headers=headers, timeout=30
+    )
     assert answer.status_code in (200, 201), answer.text
 
 
@@ -229,13 +232,13 @@ def test_an_opt_out_while_the_viewer_is_open_refuses_the_next_frame(door: Door, 
     """What the gate keeps would be good for 30 seconds; it is told to forget it."""
     frame = f"{ONE}/frames/1"
     assert door.get(frame).status_code == 200
-    choose(registry, "deny")
+    choose(registry, "opt-out")
     try:
         assert until(lambda: door.get(frame).status_code == 403)
         for path in FORMS:
             assert door.get(path).status_code == 403, path
     finally:
-        choose(registry, "permit")
+        choose(registry, "opt-in")
     assert until(lambda: door.get(frame).status_code == 200)
 
 

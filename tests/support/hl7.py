@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from app.assets import unpack
 
 PACKAGE = "hl7.fhir.r4.examples@4.0.1"
 CACHE = Path(__file__).parents[2] / ".cache" / "hl7.fhir.r4.examples-4.0.1"
@@ -20,8 +21,7 @@ def folder() -> Path:
         scratch = Path(tempfile.mkdtemp(prefix="hl7-", dir=CACHE.parent))
         subprocess.run(["npm", "pack", PACKAGE, "--silent"], check=True, cwd=scratch, capture_output=True, timeout=300)
         (archive,) = scratch.glob("*.tgz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
+        unpack(archive, scratch)
         try:
             (scratch / "package").rename(CACHE)
         except OSError:  # another test process was first

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
+
+from app.assets import unpack
 
 CACHE = Path(__file__).parents[2] / ".cache" / "npm"
 
@@ -20,8 +21,7 @@ def package(name: str, version: str) -> Path:
         command = ["npm", "pack", f"{name}@{version}", "--silent"]
         subprocess.run(command, check=True, cwd=scratch, capture_output=True, timeout=300)
         (archive,) = scratch.glob("*.tgz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
+        unpack(archive, scratch)
         try:
             (scratch / "package").rename(folder)
         except OSError:  # another process of the run was first
