@@ -96,7 +96,7 @@ def create_app(settings: Settings) -> Flask:
     chrome.prepare(app)
     server = Server(app, store, tokens, f"{settings.origin}/auth/token")
     hot = Hot(services, parts.claimed)
-    app.register_blueprint(routes.blueprint(services, verify, hot, smart_configuration))
+    app.register_blueprint(routes.blueprint(services, verify, hot, smart_configuration, chrome.nowhere))
     app.register_blueprint(smart.blueprint(services, server, tokens))
     flow = Flow(services)
     app.register_blueprint(pages.blueprint(flow, [Login(one.name, one.title) for one in issuers.trusted if one.login]))

@@ -61,6 +61,18 @@ def prepare(app: Flask) -> None:
     app.add_url_rule("/static/design-system.css", "design_system", _sheet)
 
 
+def nowhere(error: HTTPException) -> Response:
+    """An address that nothing answers: a page for people, a line for programs. What a room refuses is its own to tell."""
+    if request.url_rule is not None or error.code != 404:
+        return make_response(error.get_response())
+    title, text = "There is no such page", "Check the address. The first page says what there is."
+    if request.accept_mimetypes.best_match(("text/plain", "text/html")) == "text/html":
+        return guard(make_response(render_template("failed.html", title=title, text=text), 404))
+    return guard(
+        make_response(f"{title.lower()}; expected an address of /openapi.json\n", 404, {"Content-Type": "text/plain"})
+    )
+
+
 def _sheet() -> Response:
     if not assets.there():
         abort(404)
@@ -138,6 +150,9 @@ def told(pages: Blueprint) -> None:
             return make_response(error.response)
         status, title, text = failure(error)
         return make_response(render_template("failed.html", title=title, text=text), status)
+
+    for status in (404, 405):  # before what the application does of these
+        pages.register_error_handler(status, failed)
 
 
 def failure(error: Exception) -> tuple[int, str, str]:

@@ -50,8 +50,14 @@ _ANY = f"any({', '.join(name for name, one in TYPES.items() if one.compartment)}
 SmartConfiguration = Callable[[Settings], dict[str, Any]]
 
 
-def blueprint(services: Services, verify: Verify, hot: Hot, smart: SmartConfiguration) -> Blueprint:
-    """/fhir and everything below it."""
+def blueprint(
+    services: Services,
+    verify: Verify,
+    hot: Hot,
+    smart: SmartConfiguration,
+    nowhere: Callable[[HTTPException], Response],
+) -> Blueprint:
+    """/fhir and everything below it. `nowhere` answers what is asked for elsewhere and not there."""
     fhir = Blueprint("fhir", __name__, url_prefix="/fhir")
     most = services.settings.max_bytes
 
@@ -273,13 +279,13 @@ def blueprint(services: Services, verify: Verify, hot: Hot, smart: SmartConfigur
     def failed(error: Exception) -> Response:
         return errors.answer(request, errors.recorded(services, request, error, g.get("asked")))
 
-    def unrouted(error: HTTPException) -> Response | HTTPException:
-        """An address below the base that is none of these, which no blueprint answers for."""
+    def unrouted(error: HTTPException) -> Response:
+        """An address that no blueprint answers for: below the base one of ours, and otherwise `nowhere`."""
         if request.path.startswith("/fhir/") or request.path == "/fhir":
             response = errors.answer(request, error)
             negotiate.finish(request, response.headers)
             return response
-        return error
+        return nowhere(error)
 
     for status in (404, 405):
         fhir.app_errorhandler(status)(unrouted)

@@ -15,8 +15,9 @@ from app.web.welcome import steps
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One button of the story: who one is then, where it leads, what it says and what is seen there."""
+    """One step of the story: what happens, who one is then, where its button leads, what that says and what is seen there."""
 
+    title: str
     who: str
     leads: str
     text: str
@@ -26,24 +27,28 @@ class Click:
 VIEWER = f"/viewer?patient={story.STORY_PATIENT}"
 STORY = (
     Click(
+        "Her doctor looks",
         "clinician",
         VIEWER,
         "See her imaging as her doctor",
         "Dr Avocet treats Hazel at Alderbrook. Two other trusts hold studies of hers: he sees both, with pictures and reports.",
     ),
     Click(
+        "She says no",
         "patient",
         "/choices",
         "Say no, as Hazel",
         "Hazel stops the sharing of her images. She has proved who she is by signing in, so it is in force at once.",
     ),
     Click(
+        "Her doctor looks again",
         "clinician",
         VIEWER,
         "Look again as her doctor",
         "Nothing is shown, and nothing tells that there is anything: not a number, not a gap. The pictures are refused too.",
     ),
     Click(
+        "The privacy officer checks",
         "privacy",
         "/desk",
         "See what happened, as privacy officer",

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 
 def attacks() -> str:
     """Number, attack, tests: each file once, with its tests without what they all begin with."""
-    lines = ["| | Attack | Shown to fail by |", "| --- | --- | --- |"]
+    lines = ["| No. | Attack | Shown to fail by |", "| --- | --- | --- |"]
     for number, tests in marked().items():
         files: dict[str, list[str]] = {}
         for one in tests:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from tests.support.npm import package
 from tests.support.parts import chromium
@@ -23,11 +23,18 @@ def chromium_running() -> Iterator[Browser]:
 
 
 def complaints(page: Page) -> list[str]:
-    """What the page will write to the console as errors or warnings, or fail to load, from now on."""
+    """What the page will write to the console as errors or warnings, or fail to load, from now on.
+
+    What the browser gives up because the page is left, such as its icon, did not fail."""
+
+    def failed(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":
+            found.append(request.url)
+
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("requestfailed", lambda request: found.append(request.url))
+    page.on("requestfailed", failed)
     return found
 
 

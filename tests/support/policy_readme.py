@@ -21,7 +21,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def rules() -> str:
-    return _table(("", "Rule", "Says", "Clause"), [(str(r.number), f"`{r.name}`", r.says, r.clause) for r in RULES])
+    return _table(("No.", "Rule", "Says", "Clause"), [(str(r.number), f"`{r.name}`", r.says, r.clause) for r in RULES])
 
 
 def choices() -> str:

@@ -37,7 +37,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def rules() -> str:
     """The decision, in order."""
     return table(
-        ("", "Rule", "Says", "Clause"),
+        ("No.", "Rule", "Says", "Clause"),
         ((str(one.number), f"`{one.name}`", one.says, one.clause) for one in RULES),
     )
 

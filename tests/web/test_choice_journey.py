@@ -90,6 +90,13 @@ def born(page: Page) -> None:
         page.get_by_label(name).fill(value)
 
 
+def told_by(page: Page) -> str:
+    """The last day on which it will be decided, as the patient is told."""
+    found = re.search(r"It will be decided by (\d+ \w+ \d{4})\.", page.locator("main").inner_text())
+    assert found is not None
+    return found[1]
+
+
 def decide(page: Page, reference: str, found: list[str]) -> list[str]:
     """The desk's steps, from the worklist to the letter that is sent; what the letters say."""
     page.goto("/desk/requests")
@@ -144,9 +151,11 @@ def test_a_choice_goes_from_the_form_to_the_letters_and_back(browser: Browser, s
     born(page)
     press(page, "Show how it stands")
     assert "We have your request" in page.locator(".panel").inner_text()
+    by = told_by(page)
     assert "Hazel" not in page.content()
 
     letters = decide(desk, reference, seen)
+    assert f"We will decide it by {by} and write" in letters[0]
     assert studies(server) == 0
     for text in letters:
         assert "Hazel Demo" in text and reference in text and "national data opt-out" in text

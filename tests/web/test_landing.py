@@ -75,7 +75,19 @@ def test_the_guides_are_pages_whose_links_lead_somewhere(page: Page) -> None:
     for name in names:
         answer = page.request.get(name)
         assert answer.status == 200 and '<h1 id="' in answer.text()
+        assert "&lt;!--" not in answer.text() and 'href="../' not in answer.text()
     assert page.request.get("/docs/..%2fREADME").status == 404
+
+
+def test_an_address_that_is_not_there_is_a_page_for_people_and_a_line_for_programs(page: Page) -> None:
+    for address in ("/nothing", "/docs/nothing"):
+        answer = page.goto(address)
+        assert answer is not None and answer.status == 404 and answer.headers["cache-control"] == "no-store"
+        assert page.get_by_role("heading", level=1).inner_text() == "There is no such page"
+        page.get_by_role("link", name="To the first page").click()
+        assert page.get_by_role("heading", level=1).inner_text().startswith("The registry")
+    told = page.request.get("/nothing", headers={"Accept": "*/*"})
+    assert (told.status, told.text()) == (404, "there is no such page; expected an address of /openapi.json\n")
 
 
 def test_its_links_lead_somewhere(page: Page) -> None:

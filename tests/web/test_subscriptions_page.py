@@ -29,3 +29,7 @@ def test_the_privacy_desk_sees_how_subscriptions_stand(page: Page, width: int) -
 def test_another_role_is_told_that_the_page_is_not_for_it(page: Page) -> None:
     sign_in(page, "clinician")
     page.get_by_role("heading", level=1, name="This page is for the privacy desk").wait_for()
+    page.get_by_role("link", name="MDT lists").click()
+    page.get_by_role("heading", level=1, name="MDT lists").wait_for()
+    page.goto("/desk")
+    page.get_by_role("heading", level=1, name="MDT lists").wait_for()

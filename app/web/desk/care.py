@@ -19,7 +19,6 @@ from app.web.hospitals import hospitals
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 PRIORITIES = {"stat": "At once", "asap": "As soon as can be", "urgent": "Urgent"}
-ROLES = ("clinician", "clerical")
 
 
 class Reviewing(Questions):
@@ -143,7 +142,9 @@ def _meetings(room: Room) -> None:
                 return go(url_for("care.meeting", id=id))
             wrong = form.problems
         found, named = mdt.find(services, room.asked, id), hospitals(services, room.asked)
-        return room.show("meeting", 400 if wrong else 200, one=found, hospitals=named, wrong=wrong)
+        here = (room.asked.subject.organisation or "").removeprefix("ods:")
+        people = _people(room, found.organisation) | _people(room, here)
+        return room.show("meeting", 400 if wrong else 200, one=found, hospitals=named, people=people, wrong=wrong)
 
 
 def _wanted(form: Convene, organisation: str) -> mdt.Convening:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Response, request, url_for
 
 from app.fhir.outcome import Fault
 from app.pathways import identity_review
+from app.web.choices.answers import day
 from app.web.desk.room import Problems, Room, go, problems, refused
 from app.web.fields import Lines, Questions, at_most, needed
 
+NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 FIELDS = {"patient": "patient", "reason": "reason"}
 
 
@@ -26,7 +31,8 @@ def add(room: Room) -> None:
 
     @pages.get("/holds")
     def holds() -> Response:
-        return room.show("holds", found=identity_review.holds(services, room.asked))
+        found = identity_review.holds(services, room.asked)
+        return room.show("holds", found=[(one, dict(told(one.study))) for one in found])
 
     @pages.route("/holds/<id>", methods=["GET", "POST"])
     def one_hold(id: str) -> Response:
@@ -45,7 +51,24 @@ def add(room: Room) -> None:
                     wrong = problems(fault, FIELDS)
             wrong = form.problems + wrong
             dismissal = form if isinstance(form, Dismiss) else Dismiss(formdata=None)
-        return room.show("hold", 400 if wrong else 200, one=one, form=dismissal, wrong=wrong)
+        numbers = [("NHS number" if system == NHS_NUMBER else system, value) for system, value in one.said.numbers]
+        return room.show(
+            "hold", 400 if wrong else 200, one=one, study=told(one.study), numbers=numbers, born=day(one.said.born or ""),
+            form=dismissal, wrong=wrong,
+        )  # fmt: skip
+
+
+def told(study: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is known of a study, by its name on the page."""
+    kinds = [str(one.get("code", "")) for one in study.get("modality", [])]
+    rows = [
+        ("Date", day(str(study.get("started", ""))[:10])),
+        ("Modality", ", ".join(kinds)),
+        ("Description", str(study.get("description", ""))),
+        ("Series", str(study.get("numberOfSeries", ""))),
+        ("Images", str(study.get("numberOfInstances", ""))),
+    ]
+    return [(name, value) for name, value in rows if value]
 
 
 def _settle(room: Room, id: str, form: Questions) -> None:

@@ -12,12 +12,12 @@ from app.pages import Visitor
 from app.pathways import identity_review
 from app.pathways.choice import desk
 from app.web.desk import audit, care, health, holds, paper, policy, requests, tasks
-from app.web.desk.room import Room
+from app.web.desk.room import CARING, OFFICERS, Room
 
 
 def blueprints(services: Services, visitor: Callable[[], Visitor | None]) -> Iterator[Blueprint]:
     """`visitor` is whoever is signed in at this browser."""
-    room = Room("desk", services, visitor, ["privacy"])
+    room = Room("desk", services, visitor, OFFICERS)
     for part in (requests, paper, tasks, holds, audit, policy, health):
         part.add(room)
 
@@ -36,6 +36,6 @@ def blueprints(services: Services, visitor: Callable[[], Visitor | None]) -> Ite
         return room.show("overview", waiting=waiting, reviews=reviews, holds=held, sources=sources, kinds=tasks.KINDS)
 
     yield room.pages
-    treating = Room("care", services, visitor, care.ROLES)
+    treating = Room("care", services, visitor, CARING)
     care.add(treating)
     yield treating.pages

@@ -29,6 +29,8 @@ MENU = (
     ("/desk/subscriptions", "Subscriptions"),
 )
 CARE_MENU = (("/desk/mdt", "MDT lists"), ("/desk/emergency", "Emergency referrals"))
+OFFICERS, CARING = ("privacy",), ("clinician", "clerical")
+MENUS = ((OFFICERS, MENU), (CARING, CARE_MENU))
 Problems = list[tuple[str, str]]
 
 
@@ -41,7 +43,7 @@ class Room:
         self.services, self.visitor, self.roles = services, visitor, tuple(roles)
         self.pages = Blueprint(name, __name__, url_prefix="/desk", template_folder="../templates")
         self.day, self.moment = day_of(services.store.zone), moment_of(services.store.zone)
-        self.menu = MENU if "privacy" in roles else CARE_MENU
+        self.menu = next(menu for known, menu in MENUS if set(known) == set(roles))
         guarded(self.pages)
         told(self.pages)
         self.pages.before_request(self._admit)
@@ -55,7 +57,11 @@ class Room:
             return make_response(redirect(f"/auth/sign-in?next={quote(request.full_path.rstrip('?'))}", 303))
         g.here = here
         if here.subject.role not in self.roles:
-            return make_response(render_template("refused.html", visitor=here, roles=self.roles), 403)
+            theirs = next((menu for roles, menu in MENUS if here.subject.role in roles), ())
+            if request.path == "/desk" and theirs:
+                return go(theirs[0][0])
+            shown = render_template("refused.html", visitor=here, roles=self.roles, theirs=theirs)
+            return make_response(shown, 403)
         return None
 
     @property
