@@ -15,7 +15,8 @@ $(VENV)/.develop: requirements.txt requirements-dev.txt
 	@.ci/environment requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
 
-run: $(VENV)/.runtime ## start the registry with its demo region on http://127.0.0.1:8080 (HOST=… PORT=…)
+run: $(VENV)/.runtime ## start the registry with its demo region on http://127.0.0.1:8080 (HOST=… PORT=… OHIF=1)
+	@$(if $(OHIF),$(VENV)/bin/python -c 'from app.assets import main; main("ohif")')
 	@exec $(VENV)/bin/python -m app.server
 
 test: $(VENV)/.develop ## everything the tests need, and the whole suite

@@ -35,7 +35,7 @@ from app.smart.session import Cookies
 from app.smart.tokens import Tokens
 from app.smart.trust import Issuer
 from app.storage.engine import Store
-from app.web import documents, landing, sample, viewer
+from app.web import documents, landing, ohif, sample, viewer
 from app.web.choices import pages as choices
 from app.web.desk import pages as desk
 
@@ -111,6 +111,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(landing.blueprint(services))
     app.register_blueprint(documents.blueprint())
     app.register_blueprint(viewer.blueprint(services))
+    app.register_blueprint(ohif.blueprint(services))
     app.register_blueprint(choices.blueprint(services, lambda: session.visitor(store)))
     for part in desk.blueprints(services, lambda: session.visitor(store)):
         app.register_blueprint(part)

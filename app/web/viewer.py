@@ -10,6 +10,7 @@ import json
 
 from flask import Blueprint, Response, make_response, render_template
 
+from app import assets
 from app.demo.story import VIEWER_SCOPE as SCOPE
 from app.interactions import Services
 from app.pages import guard
@@ -31,6 +32,7 @@ def blueprint(services: Services) -> Blueprint:
             origin=settings.origin,
             scope=SCOPE,
             iss=settings.base_url,
+            ohif=assets.OHIF_AT if assets.ohif_there() else "",
             reasons=json.dumps(MEANINGS, separators=(",", ":")),
         )
         return guard(make_response(body), scripts=True, pictures="blob:", frames="blob:")

@@ -1,6 +1,7 @@
 // One study: its facts, why it may be seen, its series with thumbnails, the stack, and the report beside it.
 import { SECONDARY, made } from "../dom.js";
 import { Archive } from "./archive.js";
+import { handOver } from "./handover.js";
 import { showReport } from "./report.js";
 import { Stack } from "./stack.js";
 import { clock, number } from "./studies.js";
@@ -9,7 +10,7 @@ const WITHOUT_PICTURES = ["SR", "KO", "PR", "DOC", "REG", "RTSTRUCT", "RTPLAN", 
 const THUMBNAIL = 96;
 const MEANINGS = JSON.parse(document.getElementById("viewer").dataset.reasons);
 
-/** The whole of one study. `ohif` makes the address of OHIF where there is one. What comes later is put in by `fill` (the
+/** The whole of one study. `ohif`: its address, where there is one. What comes later is put in by `fill` (the
     study with its series) and `tell` (why it may be seen, and reports), without touching the picture that is looked at. */
 export function detail(row, archive, { ohif = null } = {}) {
   const heading = made("h2", { id: "study-heading" }, row.title);
@@ -24,7 +25,7 @@ export function detail(row, archive, { ohif = null } = {}) {
     why);
   showReports(row, archive, reports);
   let told = row.reports.length;
-  if (ohif && row.uid && Archive.base(row)) heading.after(made("p", {}, made("a", { class: SECONDARY, href: ohif(row), target: "_blank", rel: "opener" }, "Open in OHIF")));
+  if (ohif && row.uid && Archive.base(row)) heading.after(made("p", {}, made("a", { class: SECONDARY, href: ohif, onclick: () => handOver(row, archive.session) }, "Open in OHIF")));
   return {
     element,
     heading,

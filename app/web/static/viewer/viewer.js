@@ -273,7 +273,7 @@ class Viewer {
   }
 
   async show(one, quietly) {
-    const shown = this.shown = { row: one, ...detail(one, this.archive, { ohif: ohif ? (row) => `${ohif}?StudyInstanceUIDs=${row.uid}` : null }) };
+    const shown = this.shown = { row: one, ...detail(one, this.archive, { ohif }) };
     shown.tell(this.why[one.reference]);
     this.right.replaceChildren(shown.element);
     if (!quietly) {
