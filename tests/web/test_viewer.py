@@ -293,10 +293,10 @@ def test_on_a_phone_list_and_study_take_turns_and_nothing_runs_out_of_sight(view
         assert viewer.evaluate("document.documentElement.scrollWidth") <= 390
         viewer.get_by_role("link", name="Head CT").click()
         viewer.get_by_role("region", name="Head CT").wait_for()
-        assert not viewer.locator("ol.studies").first.is_visible()
+        expect(viewer.locator("ol.studies").first).to_be_hidden()
         assert viewer.evaluate("document.documentElement.scrollWidth") <= 390
         viewer.get_by_role("link", name="Back to the studies").click()
-        assert viewer.locator("ol.studies").first.is_visible()
+        expect(viewer.locator("ol.studies").first).to_be_visible()
     finally:
         viewer.set_viewport_size({"width": 1280, "height": 900})
 

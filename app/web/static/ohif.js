@@ -5,10 +5,12 @@ import { LaunchProblem, Session } from "./smart.js";
 import { handedOver } from "./viewer/handover.js";
 
 const { client, at, bundle } = document.getElementById("ohif-start").dataset;
+const TRIES = 10;
 const RENEW_MS = 5000; // a session asks for a new token fifteen seconds before the old one ends
 
 const ENDED = "Your access has ended, and nothing more is fetched.";
 const REFUSED = "The pictures of this study are not available to you. Access is decided anew at each request, and something may have changed since it was listed.";
+const GONE = "The archive does not have this study any more, or not as pictures.";
 const SILENT = "The archive does not answer now. Try again in a few minutes.";
 
 function tell(words) {
@@ -39,7 +41,8 @@ function attend({ base, uid, grant }) {
 function judge(status) {
   if (status === 401) tell(ENDED);
   else if (status === 403) tell(REFUSED);
-  else if (status >= 500) tell(SILENT);
+  else if (status === 404) tell(GONE);
+  else if (status === 429 || status >= 500) tell(SILENT);
 }
 
 const authorization = (session) => ({
@@ -82,6 +85,18 @@ const configuration = (session, base) => ({
   httpErrorHandler: () => null, // see attend
 });
 
+/** Whether the archive has the study for this session; where it has not, that has been said. A busy archive is asked again. */
+async function there(session, { base, uid }) {
+  for (let tries = 0; ; tries += 1) {
+    const answer = await session.fetch(`${base}/studies?StudyInstanceUID=${uid}`, { headers: { Accept: "application/dicom+json" } });
+    if (answer.ok || tries === TRIES || ![429, 503].includes(answer.status)) {
+      judge(answer.status);
+      return answer.ok;
+    }
+    await new Promise((done) => setTimeout(done, 1000 * Math.min(5, Number(answer.headers.get("Retry-After")) || 1)));
+  }
+}
+
 async function start() {
   const kept = handedOver();
   const session = kept && Session.restored({ client });
@@ -89,9 +104,10 @@ async function start() {
     tell("OHIF is opened from a study in the clinician’s view.");
     return;
   }
-  await session.renewed();
-  setInterval(() => session.renewed().catch(() => tell(ENDED)), RENEW_MS);
+  session.grant = kept.grant;
   document.getElementById("ohif-title").textContent = kept.title;
+  if (!await there(session, kept)) return;
+  setInterval(() => session.renewed().catch(() => tell(ENDED)), RENEW_MS);
   attend(kept);
   Object.assign(window, { PUBLIC_URL: at, config: configuration(session, kept.base), browserImportFunction: (address) => import(address) });
   // the study is named within the browser alone
