@@ -58,6 +58,21 @@ def shades(page: Page) -> int:
     return found
 
 
+def decide(page: Page, served: Running, choice: str) -> None:
+    """What the patient wants goes on record, and into force."""
+    token = served.flask("token", "--client", "demo-steward").strip()
+    told = [
+        {"name": "patient", "valueReference": {"reference": f"Patient/{story.STORY_PATIENT}"}},
+        {"name": "choice", "valueCode": choice},
+    ]
+    answer = page.request.post(
+        "/fhir/Consent/$record-choice",
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"},
+        data={"resourceType": "Parameters", "parameter": told},
+    )
+    assert answer.status == 201, answer.text()
+
+
 def test_a_study_opens_in_ohif_through_the_gate_and_no_address_names_patient_or_token(
     clinician: Page, served: Running
 ) -> None:
@@ -87,10 +102,7 @@ def test_a_study_opens_in_ohif_through_the_gate_and_no_address_names_patient_or_
 def test_after_an_opt_out_nothing_of_it_is_left_but_words(clinician: Page, served: Running) -> None:
     opened(clinician)
     assert shades(clinician) > 50
-    _, _, opt_out, _ = story.curls(f"{served.address}/fhir")
-    served.paste(opt_out)
-    steward = {"Authorization": f"Bearer {served.flask('token', '--client', 'demo-steward').strip()}"}
-    consent = clinician.request.get("/fhir/Consent/hazel-opt-out", headers=steward).json()
+    decide(clinician, served, "opt-out")
     try:
         clinician.reload()
         expect(clinician.get_by_role("alert").filter(has_text="not available to you")).to_be_visible(timeout=60_000)
@@ -99,11 +111,7 @@ def test_after_an_opt_out_nothing_of_it_is_left_but_words(clinician: Page, serve
         clinician.get_by_role("link", name="Back to the studies").first.click()
         expect(clinician.get_by_text("No study of Hazel Demo is shown to you.")).to_be_visible()
     finally:
-        told = steward | {"Content-Type": "application/fhir+json"}
-        answer = clinician.request.put(
-            "/fhir/Consent/hazel-opt-out", headers=told, data=consent | {"status": "inactive"}
-        )
-        assert answer.status == 200, answer.text()
+        decide(clinician, served, "opt-in")
 
 
 def test_without_a_study_handed_over_it_says_where_to_begin(page: Page) -> None:
