@@ -10,6 +10,7 @@ from app.fhir.named import LOOPBACK
 from app.ingest.source import Source, of_organisation
 
 ENDPOINT_HOST = "https://imaging-registry.example/fhir/StructureDefinition/registry-endpoint-host"
+DOCTOR = coding("practitioner-role", "doctor")
 ROLE_SYSTEM = "https://fhir.nhs.uk/CodeSystem/ODSAPI-OrganizationRole"
 
 
@@ -179,7 +180,7 @@ def staff() -> list[Resource]:
                 "active": True,
                 "practitioner": reference(f"Practitioner/{id}"),
                 "organization": reference(trust.reference),
-                "code": [{"text": duty}],
+                "code": [{"text": duty} | ({"coding": [DOCTOR]} if title == "Dr" else {})],
             }
         )
     return found

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from app.fhir.temporal import interval
-from app.policy.coding import listed
+from app.policy.coding import listed, stated
 from app.policy.model import Relationship
 from app.policy.organisation import questions
 from app.policy.provision import Post
@@ -180,12 +180,12 @@ def post_of(resource: dict[str, Any], resolve: Resolve, zone: str) -> str:
     active = resource.get("active", True) is True and span is not None and NOBODY not in orgs
     low, high = span or (None, None)
     organisation = next(iter(orgs - {NOBODY}), None)
-    return json.dumps([organisation, low, high, active])
+    return json.dumps([organisation, low, high, active, sorted(stated(listed(resource.get("code"))))])
 
 
 def post_from(text: str) -> Post:
     """What `post_of` wrote."""
-    return Post(*json.loads(text))
+    return Post.from_json(json.loads(text))
 
 
 # Reading elements -------------------------------------------------------------------------------------------------

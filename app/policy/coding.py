@@ -57,6 +57,14 @@ BROADER_LABEL = {
     "OPIOIDUD": "SUD",
 }
 
+# The duties of PractitionerRole.code by HL7's example set, as roles of a requester.
+# https://terminology.hl7.org/CodeSystem-practitioner-role.html
+PRACTITIONER_ROLE = "http://terminology.hl7.org/CodeSystem/practitioner-role"
+DUTIES = {
+    f"{PRACTITIONER_ROLE}|{code}": "clinician"
+    for code in ("dentist", "doctor", "nurse", "pharmacist", "physio", "speech")
+}
+
 # v3-ActReason: what is said of treatment is said of emergency treatment, and of breaking the glass.
 BROADER_PURPOSE = {
     "BTG": "ETREAT",

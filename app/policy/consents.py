@@ -92,7 +92,9 @@ def state(one: Directive, effective: list[Directive], switches: Switches, at: in
         return "not in force: a permission by somebody whose authority is not verified"
     if one.faults:
         return f"in force, and cannot be understood: {', '.join(one.faults)}"
-    return "in force" if one in in_force(effective, switches) else "not in force: a newer choice replaces it"
+    if one not in in_force(effective, switches):
+        return "not in force: a newer choice replaces it"
+    return "in force, and names somebody who is not kept here and cannot be told" if one.doubts else "in force"
 
 
 def effective(ours: Iterable[Directive], switches: Switches, at: int) -> list[Directive]:

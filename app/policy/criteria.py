@@ -7,7 +7,7 @@ UNKNOWN, never absent: an absent element would widen a permit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.fhir.temporal import interval
@@ -32,12 +32,15 @@ OTHER_ACTIONS = frozenset({"collect", "correct"})
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What reading needs beside the element itself."""
+    """What reading needs beside the element itself, and what it found: `faults` that make the whole choice
+    indeterminate, and `doubts`, which are somebody's to put right though the choice can be judged without."""
 
     resolve: Resolve
     zone: str
     patient: str | None
     contained: dict[str, dict[str, Any]]
+    faults: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def read(provision: dict[str, Any], permit: bool, reader: Reader) -> Criteria:
     """The conditions of one provision. Its type matters to confidentiality labels alone (P15)."""
     low, high, readable = period(provision, reader.zone)
     parts: list[Expr] = [] if readable else [UNKNOWN]
+    reader.faults.extend(() if readable else ("PERIOD",))
     if any(name not in KNOWN and not name.startswith("_") for name in provision):
         parts.append(UNKNOWN)
     parts += [UNKNOWN for name in provision if name.startswith("_") and name[1:] not in provision]
@@ -75,7 +79,7 @@ def _any(
 
 
 def period(provision: dict[str, Any], zone: str) -> tuple[int | None, int | None, bool]:
-    """[low, high) and whether the period could be read."""
+    """[low, high) and whether the period could be read: one that ends before it starts says nothing, not never."""
     if "period" not in provision:
         return None, None, True
     stated = provision["period"]
@@ -85,6 +89,8 @@ def period(provision: dict[str, Any], zone: str) -> tuple[int | None, int | None
         low = interval(stated["start"], zone)[0] if "start" in stated else None
         high = interval(stated["end"], zone)[1] if "end" in stated else None
     except (ValueError, TypeError):
+        return None, None, False
+    if low is not None and high is not None and low >= high:
         return None, None, False
     return low, high, True
 
@@ -113,9 +119,11 @@ def _actor(actor: object, reader: Reader) -> Actor:
     if "reference" not in actor:
         return Actor(None, roles) if roles else Actor(UNRESOLVED)
     key = named(actor["reference"], reader)
+    text = actor["reference"].get("reference") if isinstance(actor["reference"], dict) else None
     if key is None:
+        if isinstance(text, str) and (":" in text or text.startswith("#")):
+            reader.doubts.append("ACTOR_ELSEWHERE")
         return Actor(UNRESOLVED, roles)
-    text = actor["reference"].get("reference")
     if not (isinstance(text, str) and text.startswith("PractitionerRole/")):
         return Actor(key, roles)
     said = reader.resolve(f"post:{'/'.join(text.split('/')[:2])}")
@@ -232,7 +240,10 @@ def _coded(concept: dict[str, Any]) -> bool:
 
 def _data_period(stated: object, reader: Reader, permit: bool) -> Expr:
     low, high, readable = period({"period": stated}, reader.zone)
-    return Started(low, high) if readable else UNKNOWN
+    if not readable:
+        reader.faults.append("DATA_PERIOD")
+        return UNKNOWN
+    return Started(low, high)
 
 
 def _data(data: dict[str, Any], reader: Reader, permit: bool) -> Expr:

@@ -33,7 +33,8 @@ Resolve = Callable[[str], str | None]
 @dataclass(frozen=True, slots=True)
 class Directive:
     """One Consent. `faults`: what could not be understood. `issued`: [low, high) of dateTime. `own`: the patient's own
-    choice, not a proxy's. `unfiltered`: the root has no criteria. `moments`: when any part of it starts or ends."""
+    choice, not a proxy's. `unfiltered`: the root has no criteria. `moments`: when any part of it starts or ends.
+    `doubts`: what it can be judged without, and somebody must put right."""
 
     source: str
     version: int
@@ -50,6 +51,7 @@ class Directive:
     unfiltered: bool
     faults: tuple[str, ...] = ()
     moments: tuple[int, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def basis(self) -> str:
@@ -72,6 +74,7 @@ class Directive:
             "unfiltered": self.unfiltered,
             "faults": list(self.faults),
             "moments": list(self.moments),
+            "doubts": list(self.doubts),
         }
 
     @classmethod
@@ -100,6 +103,7 @@ class Directive:
                 read["unfiltered"],
                 tuple(read["faults"]),
                 tuple(read["moments"]),
+                tuple(read["doubts"]),
             )
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return unreadable(source or "Consent/unknown", version or 0, "FORMAT")
@@ -134,8 +138,8 @@ def compile_consent(resource: dict[str, Any], resolve: Resolve, zone: str) -> Di
     low, high, readable = criteria.period(root, zone)
     if not readable:
         faults.append("PERIOD")
-    reader = Reader(resolve, zone, patient, _contained(resource))
-    tree = _root(resource, root, reader, faults)
+    reader = Reader(resolve, zone, patient, _contained(resource), faults)
+    tree = _root(resource, root, reader)
     return Directive(
         source=f"Consent/{resource.get('id')}",
         version=int(version) if isinstance(version, str) and version.isascii() and version.isdigit() else 1,
@@ -152,11 +156,13 @@ def compile_consent(resource: dict[str, Any], resolve: Resolve, zone: str) -> Di
         unfiltered=not any(name in root for name in criteria.FILTERS) and criteria.KNOWN.issuperset(root),
         faults=tuple(dict.fromkeys(faults)),
         moments=tuple(sorted({moment for moment in (low, high, *tree.moments()) if moment is not None})),
+        doubts=tuple(dict.fromkeys(reader.doubts)),
     )
 
 
-def _root(resource: dict[str, Any], root: dict[str, Any], reader: Reader, faults: list[str]) -> Provision:
+def _root(resource: dict[str, Any], root: dict[str, Any], reader: Reader) -> Provision:
     """The tree of provisions: its base the root's type, else what policyRule stands for."""
+    faults = reader.faults
     named = "type" in root
     rule = next((code for _, code in codings(resource.get("policyRule")) if code in BASES), None)
     if named:
@@ -166,16 +172,15 @@ def _root(resource: dict[str, Any], root: dict[str, Any], reader: Reader, faults
         if rule is None:
             faults.append("NO_BASE")
     count = [0]
-    tree = _tree({name: value for name, value in root.items() if name != "period"}, permit, reader, faults, 1, count)
+    tree = _tree({name: value for name, value in root.items() if name != "period"}, permit, reader, 1, count)
     if not named and rule == "EMRGONLY":
         return Provision(False, None, None, tree.actors, tree.purposes, tree.study, (*tree.children, EMERGENCIES))
     return tree
 
 
-def _tree(
-    node: dict[str, Any], permit: bool, reader: Reader, faults: list[str], depth: int, count: list[int]
-) -> Provision:
+def _tree(node: dict[str, Any], permit: bool, reader: Reader, depth: int, count: list[int]) -> Provision:
     """`count` counts the provisions of the whole Consent; past the bounds nothing more is read."""
+    faults = reader.faults
     count[0] += 1
     children: list[Provision] = []
     inner = node.get("provision", [])
@@ -193,7 +198,7 @@ def _tree(
             faults.append("NESTED_TYPE")
             count[0] += 1
             continue
-        children.append(_tree(child, _type(child["type"], faults), reader, faults, depth + 1, count))
+        children.append(_tree(child, _type(child["type"], faults), reader, depth + 1, count))
     found = criteria.read(node, permit, reader)
     return Provision(permit, found.low, found.high, found.actors, found.purposes, found.study, tuple(children))
 

@@ -85,7 +85,10 @@ def duties(request: Request, person: Person, decisions: Iterable[Decision], at: 
     """The tasks that decisions about one person oblige to. One about records is new when a consent has changed; one
     about a requester on another day; one about an emergency grant with another grant."""
     found = list(decisions)
-    for code in dict.fromkeys(code for one in found for code in one.obligations if code in ASKS):
+    codes = dict.fromkeys(code for one in found for code in one.obligations if code in ASKS)
+    if any(one.doubts and one.status == "active" for one in person.directives):
+        codes["ALERT_DQ"] = None  # what is decided is certain without it
+    for code in codes:
         asker = request.requester
         if code in OF_RECORDS:
             versions = sorted(one.basis for one in person.directives)

@@ -66,7 +66,7 @@ class Facts:
         named = (one.organisation, one.practitioner, one.client, one.client and f"Device/{one.client}", one.patient)
         keys = frozenset(key for key in named if key) | one.ancestors | one.groups
         purposes = Asker.purposes_of(self.request.purpose or "", self.care_purpose or "")
-        asker = Asker(keys, one.role, purposes, self.at, self.orgs)
+        asker = Asker(keys, one.role, purposes, self.at, self.orgs, self.switches.duties)
         return consents.choices(self.person.directives, self.person.patients, asker, self.switches)
 
     @once

@@ -6,11 +6,12 @@ OR of its values, in three values: unknown matches a deny and never a permit (RE
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from app.policy.coding import BROADER_PURPOSE, broader
+from app.policy.coding import BROADER_PURPOSE, DUTIES, broader
+from app.policy.model import ROLES
 from app.policy.predicate import FALSE, TRUE, Const, Expr, conj, definitely, disj, from_json, negate, possibly, to_json
 
 UNRESOLVED = "?"  # an actor that could not be told when the Consent was written
@@ -18,23 +19,38 @@ UNRESOLVED = "?"  # an actor that could not be told when the Consent was written
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A PractitionerRole: a person at one organisation (None: wherever they act), in [low, high).
+    """A PractitionerRole: a person at one organisation (None: wherever they act), in [low, high), with the duties
+    (`codes`, as `system|code`) of its code (none: in whatever role they ask).
 
-    https://hl7.org/fhir/R4/practitionerrole.html. The same person elsewhere is not who it names.
+    https://hl7.org/fhir/R4/practitionerrole.html. The same person elsewhere, or in another role, is not who it names.
     """
 
     organisation: str | None
     low: int | None = None
     high: int | None = None
     active: bool = True
+    codes: frozenset[str] = frozenset()
 
     def held(self, asker: Asker) -> bool | None:
-        """Whether the person asks in this post; unknown where they ask at another site of its trust, or when the post
-        is not theirs any more."""
+        """Whether the person asks in this post; unknown where they ask at another site of its trust, when the post
+        is not theirs any more, or where nobody said which role its code is."""
         if self.organisation is not None and self.organisation not in asker.keys:
             return None if self.organisation in asker.tree else False
+        role = self._role(asker)
+        if role is False:
+            return False
         now = (self.low is None or self.low <= asker.at) and (self.high is None or asker.at < self.high)
-        return True if now and self.active else None
+        return role if now and self.active else None
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Post:
+        organisation, low, high, active, codes = data
+        return cls(organisation, low, high, active, frozenset(codes))
+
+    def _role(self, asker: Asker) -> bool | None:
+        """Whether one of the duties is the role in which the person asks."""
+        found = {asker.role_of(code) for code in self.codes} or {asker.role}
+        return True if asker.role in found else None if None in found else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +78,13 @@ class Actor:
 
     def as_json(self) -> list[Any]:
         post = self.post
-        said = [] if post is None else [[post.organisation, post.low, post.high, post.active]]
+        said = [] if post is None else [[post.organisation, post.low, post.high, post.active, sorted(post.codes)]]
         return [self.key, sorted(self.roles), *said]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Actor:
         key, roles, *said = data
-        return cls(key, frozenset(roles), Post(*said[0]) if said else None)
+        return cls(key, frozenset(roles), Post.from_json(said[0]) if said else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,12 @@ class Asker:
     purposes: frozenset[str]  # the code asked for, what the region maps it to, and all that stand for these
     at: int
     tree: frozenset[str] = frozenset()  # the organisations that count as the requester's (P7)
+    duties: Mapping[str, str] = field(default_factory=dict)  # what the region says a duty's code is as a role
+
+    def role_of(self, duty: str) -> str | None:
+        """The role that the code of a duty stands for; None where nobody said."""
+        code = duty.rpartition("|")[2]
+        return code if code in ROLES else self.duties.get(duty, DUTIES.get(duty))
 
     @staticmethod
     def purposes_of(*codes: str) -> frozenset[str]:

@@ -33,6 +33,7 @@ MEANINGS: dict[str, str] = {
     "CONSENT_INDETERMINATE:TOO_MANY": "a consent has more than a thousand provisions",
     "CONSENT_INDETERMINATE:PROVISION": "a provision cannot be read",
     "CONSENT_INDETERMINATE:PERIOD": "the period of a consent cannot be read",
+    "CONSENT_INDETERMINATE:DATA_PERIOD": "the period of the data that a consent concerns cannot be read",
     "CONSENT_INDETERMINATE:STATUS": "the status of a consent cannot be read",
     "CONSENT_INDETERMINATE:SCOPE": "the scope of a consent cannot be read",
     "CONSENT_INDETERMINATE:FORMAT": "the compiled form of a consent is of another version, and must be made again",

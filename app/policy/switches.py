@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from app.policy.model import ROLES
+
 DIRECT_CARE = ("TREAT", "ETREAT", "BTG")
 PRIORITIES = ("routine", "urgent", "asap", "stat")
 
@@ -56,6 +58,14 @@ def _zone(value: Any) -> bool:
 def _purposes(value: Any) -> bool:
     return isinstance(value, dict) and all(
         key.isupper() and key not in DIRECT_CARE and target in DIRECT_CARE[:2] for key, target in value.items()
+    )
+
+
+def _duties(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        bool(system) and bool(code) and role in ROLES
+        for key, role in value.items()
+        for system, _, code in [key.rpartition("|")]
     )
 
 
@@ -160,6 +170,14 @@ class Switches:
         "further purposes that the region counts as direct care",
         NOTHING,
         read=lambda value: MappingProxyType(dict(value)),
+    )
+    duties: Mapping[str, str] = _of(
+        "P13",
+        (f'a table from "system|code" to one of {", ".join(ROLES)}', _duties),
+        "roles that the codes of a PractitionerRole stand for, where a Consent names one",
+        NOTHING,
+        read=lambda value: MappingProxyType(dict(value)),
+        aside=True,
     )
     clerical: str = _of(
         "P24", _one_of("redact", "deny"), "what clerical roles get where a clinician is permitted", "redact"

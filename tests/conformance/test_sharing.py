@@ -199,3 +199,15 @@ def test_a_choice_that_names_a_persons_role_binds_them_there_and_changes_with_th
     assert [one.ids("/ImagingStudy?patient=p1") for one in (at_b, at_c, colleague)] == [[], ["s1"], ["s1"]]
     assert steward.put("/PractitionerRole/r1", role("RXC")).status_code == 200
     assert [one.ids("/ImagingStudy?patient=p1") for one in (at_b, at_c, colleague)] == [["s1"], [], ["s1"]]
+    for codes, seen in (
+        (["doctor"], [[], ["s1"], ["s1"]]),
+        (["clerical"], [["s1"]] * 3),
+        (["ict"], [[], ["s1"], ["s1"]]),
+    ):
+        duties = [
+            {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/practitioner-role", "code": code}]}
+            for code in codes
+        ]
+        assert steward.put("/PractitionerRole/r1", role("RXB") | {"code": duties}).status_code == 200
+        found = [one.ids("/ImagingStudy?patient=p1") for one in (at_b, at_c, colleague)]
+        assert found == seen, codes  # what nobody can compare refuses

@@ -95,6 +95,15 @@ def post(ods: str | None, **more: Any) -> dict[str, Any]:
     return {"resourceType": "PractitionerRole", "id": "r", "practitioner": {"reference": "Practitioner/dr"}} | at | more
 
 
+DUTY = "http://terminology.hl7.org/CodeSystem/practitioner-role"
+JOBS = "https://fhir.example/CodeSystem/jobs"
+MAPPED = Switches(duties={f"{JOBS}|R0260": "clinician", f"{JOBS}|R0270": "clerical"})
+
+
+def duties(*codes: str) -> list[dict[str, Any]]:
+    return [{"coding": [{"system": DUTY, "code": code}]} for code in codes]
+
+
 UNTOLD = {"identifier": {"system": "urn:other", "value": "1"}}
 
 
@@ -112,6 +121,18 @@ UNTOLD = {"identifier": {"system": "urn:other", "value": "1"}}
         (post("RXB", period={"start": "soon"}), True, False),
         (post(None, organization=UNTOLD), True, False),
         (post("RXB", practitioner={"reference": "Practitioner/other"}), False, False),
+        (post("RXB", code=duties("clinician")), True, True),
+        (post("RXB", code=duties("doctor")), True, True),
+        (post("RXB", code=duties("clerical", "doctor")), True, True),
+        (post("RXB", code=duties("clerical")), False, False),  # the same doctor at the desk is not who was named
+        (post("RXC", code=duties("doctor")), False, False),
+        (post("RXB", code=duties("clerical"), active=False), False, False),
+        (post("RXB", code=duties("researcher")), True, False),  # nobody said which role that is
+        (post("RXB", code=duties("clerical", "researcher")), True, False),
+        (post("RXB", code=[{"text": "Consultant"}]), True, False),
+        (post("RXB", code=[{"coding": [{"system": JOBS, "code": "R0260"}]}]), True, True),
+        (post("RXB", code=[{"coding": [{"system": JOBS, "code": "R0270"}]}]), False, False),
+        (post("RXB", code=[{"coding": [{"system": JOBS, "code": "R9999"}]}]), True, False),
     ],
 )
 def test_a_choice_that_names_a_role_means_that_person_at_that_organisation_and_nowhere_else(
@@ -125,7 +146,7 @@ def test_a_choice_that_names_a_role_means_that_person_at_that_organisation_and_n
         tree = frozenset({"ods:RXB", "ods:RXB01"})
         asker = Requester("ods:RXB", tree, "Practitioner/dr", "clinician", "app")
         person = replace(held.person("Patient/p1"), directives=(compile_consent(choice, held.resolve, ZONE),))
-        found = decide(Request(asker, "TREAT"), person, held.study("ImagingStudy/s1"), Switches(), AT)
+        found = decide(Request(asker, "TREAT"), person, held.study("ImagingStudy/s1"), MAPPED, AT)
         assert found.permitted is (not expected if inner == "deny" else expected), (outer, found.reasons)
 
 
