@@ -48,6 +48,18 @@ def extension(
     yield from own(value, profile, kind, place, options, whole=whole)
 
 
+def at_node(value: dict[str, Any], node: Node, kind: Type, whole: dict[str, Any], options: Options) -> Iterator[Issue]:
+    """What one node of a profile's tree finds, wherever the value stands."""
+    return _node(value, node, kind, "", whole, options)
+
+
+def at_child(
+    value: dict[str, Any], name: str, node: Node, kind: Type, whole: dict[str, Any], options: Options
+) -> Iterator[Issue]:
+    """What the node of one of its elements finds."""
+    return _child(value, name, node, kind, "", whole, options)
+
+
 def _node(
     value: dict[str, Any], node: Node, kind: Type, place: str, whole: dict[str, Any], options: Options
 ) -> Iterator[Issue]:

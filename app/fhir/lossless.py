@@ -26,6 +26,10 @@ _BOM = b"\xef\xbb\xbf"
 _NOT_BRACKETS = bytes(code for code in range(256) if code not in b"{}[]")
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_SPACE = b" \t\r\n"
+# What may be a number that is not kept as an int: one after a name, and any in a list, which FHIR hardly has.
+_LOOSE = (re.compile(rb'":-?[0-9]+(?:[.eE]|(?<=[0-9]{18}))'), re.compile(rb"\[-?[0-9]"), re.compile(rb",-?[0-9]"))
+_NUL = b"\\u0000"
 _UNTEXT = re.compile("[\x00\ud800-\udfff]")
 _NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}\Z")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
@@ -81,6 +85,8 @@ def load(body: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) ->
         raise Fault("structure", f"not UTF-8 at byte {broken.start}; expected JSON in UTF-8") from None
     if _deeper_than(body, max_depth):
         raise Fault("too-costly", f"nested too deep; expected at most {max_depth} levels")
+    if (plain := _plain(body)) is not None:
+        return plain
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as broken:
@@ -92,6 +98,20 @@ def load(body: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) ->
     if _SUSPECT.search(body):
         _check_text(value)
     return value
+
+
+def _plain(body: bytes) -> Any:
+    """The object that is compact JSON with no number but small whole ones, read by a faster parser; None for any other.
+
+    It comes back byte for byte when it is written again: so no name was given twice, and nothing is lost."""
+    body = body.strip(_SPACE)
+    if body[:1] != b"{" or _NUL in body or any(one.search(body) for one in _LOOSE):
+        return None
+    try:
+        value = orjson.loads(body)
+        return value if orjson.dumps(value) == body else None
+    except ValueError:
+        return None
 
 
 def reload(content: bytes) -> Any:

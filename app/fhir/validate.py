@@ -15,6 +15,7 @@ import jsonschema_rs
 from app.fhir import conformance, constraints, contained, schemas, structure
 from app.fhir.constraints import Options
 from app.fhir.elements import Type, lookup, resource_type
+from app.fhir.glance import Glance
 from app.fhir.invariants import INVARIANTS
 from app.fhir.lossless import Exponent
 from app.fhir.outcome import Fault, Issue
@@ -33,6 +34,7 @@ class Validator:
         self.profiles = profiles
         self.options = options
         self._walk = Walk([*INVARIANTS, *profiles.data_types])
+        self._glance = Glance(self._walk, profiles, options)
         self._schemas: dict[str, Any] = {}
         self._base: dict[str, Any] = {}
 
@@ -51,6 +53,8 @@ class Validator:
         chosen = () if base_only else self._chosen(resource, kind, asked)
         usual = self.profiles.everywhere.get(kind.name, ())
         sound = self._sound(resource, kind, () if base_only else usual)
+        if sound and self._glance.sees_nothing(resource, kind, chosen, usual):
+            return []
         found = [] if sound else structure.faults(resource)
         if any(issue.code == "structure" for issue in found):
             return found  # what follows reads elements of the right shape

@@ -25,7 +25,7 @@ class Walk:
 
     def _value(self, value: dict[str, Any], kind: Type, place: str) -> Iterator[Step]:
         yield place, value, kind
-        plan = self._plans.get(kind.name) or self._plan(kind)
+        plan = self.plan(kind)
         for name, inner in value.items():
             if name.startswith("_"):
                 yield from self._beside(inner, f"{place}.{name[1:]}")
@@ -71,8 +71,11 @@ class Walk:
                     if isinstance(inner, dict):
                         yield from self._value(inner, extension, f"{where}.extension[{number}]")
 
-    def _plan(self, kind: Type) -> Mapping[str, Type | None]:
+    def plan(self, kind: Type) -> Mapping[str, Type | None]:
         """The elements of a type to look into; None stands for a resource, whose own type says more."""
+        return self._plans.get(kind.name) or self._made(kind)
+
+    def _made(self, kind: Type) -> Mapping[str, Type | None]:
         plan: dict[str, Type | None] = {}
         for element in kind.elements.values():
             if element.kind == "resource":

@@ -19,7 +19,7 @@ from app.fhir.outcome import Fault, Issue
 from app.fhir.registry import TYPES
 from app.fhir.resource import parse
 from app.interactions import Asked, Services, create, endpoint_hosts, update
-from app.interactions.writing import allowed, check_references, checked, names
+from app.interactions.writing import allowed, check_references, names, sound
 from app.policy.grant import Grant
 from app.storage import bulk, resources
 from app.storage.engine import Tx
@@ -101,6 +101,7 @@ def _ready(
     given: Iterable[tuple[int, dict[str, Any] | bytes]],
     refused: list[tuple[int, tuple[Issue, ...]]],
 ) -> Iterator[_One]:
+    writes: set[tuple[str, str]] = set()
     for number, one in given:
         try:
             resource = parse(one) if isinstance(one, bytes) else one
@@ -109,8 +110,12 @@ def _ready(
                 raise Fault(
                     "invalid", "a type that is not held here; see /fhir/metadata for those that are", "resourceType"
                 )
-            allowed(type_name, "create")
-            checked(services, asked, "update" if "id" in resource else "create", resource, type_name)
+            interaction = "update" if "id" in resource else "create"
+            if (interaction, type_name) not in writes:
+                allowed(type_name, "create")
+                services.enforcement.check_writer(asked.subject, interaction, type_name)
+                writes.add((interaction, type_name))
+            sound(services, asked, resource, type_name)
             yield _One(number, type_name, resource.get("id"), resource, names(resource))
         except Fault as fault:
             refused.append((number, fault.issues))

@@ -69,6 +69,11 @@ def checked(
 ) -> list[Issue]:
     """As `prepared`, as far as no database is needed."""
     services.enforcement.check_writer(asked.subject, interaction, type_name)
+    return sound(services, asked, resource, type_name)
+
+
+def sound(services: Services, asked: Asked, resource: dict[str, Any], type_name: str) -> list[Issue]:
+    """As `checked`, for a client that may write the type."""
     if resource.get("resourceType") != type_name:
         raise Fault("invalid", "the resource is of another type than the address; expected the same", "resourceType")
     base = services.settings.base_url + "/"

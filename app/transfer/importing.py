@@ -19,7 +19,7 @@ from app.fhir.outcome import Issue
 from app.interactions import Asked, Services
 from app.interactions.loading import BATCH, RANK, Report
 from app.storage import transfers
-from app.transfer.spreading import Crew, crew
+from app.transfer.spreading import Crew, Parts, crew
 
 _READ = 1 << 20  # bytes of each end of a file that are a part of what it is known by
 
@@ -119,13 +119,19 @@ def _again(loaders: Crew, report: Imported) -> bool:
 
 
 def _loaded(loaders: Crew, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[list[int], Report]]:
-    """Window after window, the next being read while one is loaded: the numbers of its lines, and what came of it."""
-    window = list(islice(lines, loaders.window))
-    while window:
-        pending = loaders.begin([line for _, line in window])
-        numbers = [number for number, _ in window]
+    """Window after window, the next being read and divided while one is loaded: the numbers of its lines, and what came
+    of it."""
+
+    def read() -> tuple[list[int], list[bytes], Parts]:
         window = list(islice(lines, loaders.window))
-        yield numbers, pending()
+        given = [line for _, line in window]
+        return [number for number, _ in window], given, loaders.divided(given)
+
+    numbers, given, parts = read()
+    while numbers:
+        pending, loading = loaders.begin(given, parts), numbers
+        numbers, given, parts = read()
+        yield loading, pending()
 
 
 def _lines(path: Path, skip: int, told: Told) -> Iterator[tuple[int, bytes]]:

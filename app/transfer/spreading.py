@@ -29,8 +29,11 @@ WORTH_IT = 4_000_000  # bytes; a smaller import is done before other processes h
 PARTS = 2  # of a window for each process, so that none waits long for the last
 
 _REFERENCE = re.compile(rb'"reference"\s*:\s*"([A-Za-z]+/[A-Za-z0-9.-]+)')
+# How most lines begin; a second resourceType or id further on would be refused.
+_HEAD = re.compile(rb'\s*{\s*"resourceType"\s*:\s*"([A-Za-z]+)"\s*,\s*"id"\s*:\s*"([A-Za-z0-9.-]+)"')
 
 Window = Sequence[bytes]
+Parts = list[list[int]]  # numbers of the window's lines
 Loaded = Callable[[], Report]  # waits for what was begun, if it is not done here and now
 
 
@@ -42,11 +45,14 @@ class Crew:
         self._parts = processes * PARTS if pool else 1
         self.window = batch * self._parts
 
-    def begin(self, window: Window) -> Loaded:
-        """Begin to load the lines; what is refused is numbered as in the window."""
+    def divided(self, window: Window) -> Parts:
+        """How the lines go to the processes: told before it is their turn, so that none waits for that."""
+        return apart(window, self._parts) if self._pool is not None else []
+
+    def begin(self, window: Window, parts: Parts) -> Loaded:
+        """Begin to load the lines, as they were `divided`; what is refused is numbered as in the window."""
         if self._pool is None:
             return partial(_load, self._services, self._asked, window, self._batch)
-        parts = apart(window, self._parts)
         pending = [self._pool.submit(_part, self._asked, [window[n] for n in part], self._batch) for part in parts]
 
         def done() -> Report:
@@ -94,7 +100,7 @@ def read(line: bytes) -> dict[str, Any] | bytes:
     return resource
 
 
-def apart(window: Window, most: int) -> list[list[int]]:
+def apart(window: Window, most: int) -> Parts:
     """The numbers of the lines in at most so many parts, of about one size; lines of which one names the other, or that
     are of one resource, are in the same."""
     leads: list[int] = list(range(len(window)))
@@ -115,13 +121,15 @@ def apart(window: Window, most: int) -> list[list[int]]:
     together: dict[int, list[int]] = {}
     for number in range(len(window)):
         together.setdefault(root(number), []).append(number)
-    parts: list[list[int]] = [[] for _ in range(most)]
+    parts: Parts = [[] for _ in range(most)]
     for group in sorted(together.values(), key=len, reverse=True):
         min(parts, key=len).extend(group)
     return [sorted(part) for part in parts if part]
 
 
 def _own(line: bytes) -> str | None:
+    if (plain := _HEAD.match(line)) is not None:
+        return f"{plain[1].decode()}/{plain[2].decode()}"
     try:
         resource = orjson.loads(line)
         return f"{resource['resourceType']}/{resource['id']}"

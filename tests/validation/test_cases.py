@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import jsonschema
@@ -12,6 +14,7 @@ import pytest
 from app.fhir import schemas
 from app.fhir.constraints import Options, holds
 from app.fhir.elements import resource_type
+from app.fhir.glance import Glance
 from app.fhir.named import FUNCTIONS
 from app.fhir.operations import OPERATIONS, OURS
 from app.fhir.outcome import Fault
@@ -55,6 +58,31 @@ def test_a_good_example_has_no_issue(name: str, resource: dict[str, Any]) -> Non
 def test_a_bad_example_has_the_issue_expected(folder: str, case: Case) -> None:
     assert told(V.validate(case.resource)) == case.issues
     assert case.issues
+
+
+def _changed(value: Any) -> Iterator[Any]:
+    """Copies in which one part, at any depth, is left out, is another or stands twice."""
+    parts: list[tuple[Any, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
+    for key, inner in parts:
+        others: list[Any] = list(_changed(inner)) if isinstance(inner, (dict, list)) else ["1.2.3", 7]
+        for other in others:
+            copy = value.copy()
+            copy[key] = other
+            yield copy
+        if isinstance(value, dict):
+            yield {name: one for name, one in value.items() if name != key}
+        else:
+            yield [*value, inner]
+
+
+@pytest.mark.parametrize(("name", "resource"), GOOD, ids=[name for name, _ in GOOD])
+def test_what_is_seen_at_a_glance_is_what_is_found_by_looking(
+    name: str, resource: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = list(islice(_changed(resource), 400))
+    seen = [V.validate(one) for one in changed]
+    monkeypatch.setattr(Glance, "sees_nothing", lambda *_: False)
+    assert seen == [V.validate(one) for one in changed]
 
 
 def test_every_profile_has_two_good_examples_and_a_bad_one_for_every_rule() -> None:

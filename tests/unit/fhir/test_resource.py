@@ -53,8 +53,9 @@ def fault_of(body: bytes, **limits: int) -> Fault:
     ],
 )
 def test_a_number_comes_back_as_it_was_written(text: str) -> None:
-    body = b'{"resourceType":"Basic","n":%s,"m":[%s]}' % (text.encode(), text.encode())
+    body = b'{"resourceType":"Basic","n":%s,"m":[%s],"o":["",%s]}' % ((text.encode(),) * 3)
     assert dump(parse(body)) == body
+    assert repr(parse(body)) == repr(parse(b" " + body.replace(b",", b", ")))
 
 
 def test_numbers_are_plain_integers_and_decimals() -> None:
@@ -186,6 +187,8 @@ def test_parsing_and_dumping_agree_with_the_standard_library(value: Any) -> None
     body = json.dumps({"resourceType": "Basic", "a": value}, ensure_ascii=False, separators=(",", ":")).encode()
     assert json.loads(dump(parse(body))) == json.loads(body)
     assert dump(parse(dump(parse(body)))) == dump(parse(body))
+    spaced = json.dumps(json.loads(body), ensure_ascii=False, indent=1).encode()
+    assert repr(parse(spaced)) == repr(parse(body))
 
 
 @settings(max_examples=60, deadline=None)
