@@ -52,7 +52,12 @@ def test_every_rule_is_told_with_number_name_clause_and_what_it_says() -> None:
         for number, name, says, clause in cells("rules", readme.DECISION.read_text())
     ]
     assert told == [(one.number, one.name, one.says, one.clause) for one in RULES]
-    assert f"{len(RULES)} rules" in TEXT
+    picture = (ROOT / "app/web/static/picture.svg").read_text()
+    assert f"{len(RULES)} rules" in TEXT and f"{len(RULES)} rules" in picture
+    assert (
+        readme.number(len(RULES)) in readme.DECISION.read_text()
+        and f"{readme.number(len(story.BY_ID))} patients" in TEXT
+    )
 
 
 def test_every_type_is_told_with_its_interactions() -> None:
@@ -94,13 +99,19 @@ def test_the_patient_to_explain_is_the_one_of_the_story() -> None:
     assert asked and set(asked) == {story.STORY_NHS_NUMBER}
 
 
-def test_every_link_leads_somewhere() -> None:
-    headings = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in re.findall(r"^#+ (.+)$", TEXT, re.M)}
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        else:
-            assert "://" in target or (ROOT / target).exists(), target
+def headings(path: Path) -> set[str]:
+    """The anchors of a page, as GitHub and `/docs/` make them."""
+    found = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.S | re.M), re.M)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in found}
+
+
+@pytest.mark.parametrize("page", [readme.README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, part = target.partition("#")
+        to = (page.parent / name).resolve() if name else page
+        assert "://" in target or to.exists(), target
+        assert not part or "://" in target or part in headings(to), target
 
 
 def test_every_file_named_is_there() -> None:

@@ -18,12 +18,23 @@ from app.access.permissions import PARTS as PARTS_PLAYED
 from app.access.permissions import WRITERS, WRITES, Kept
 from app.cli import COMMANDS
 from app.config import Settings
+from app.fhir.operations import OPERATIONS, Operation
 from app.fhir.registry import TYPES
 from app.policy.rules import RULES
+from app.web.documents import guides
 from app.web.welcome import steps
 
+NUMBERS = (
+    "none one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
 README = Path(__file__).parents[2] / "README.md"
 DECISION = README.parent / "docs" / "decision.md"
+
+
+def number(count: int) -> str:
+    """A small number in words."""
+    return NUMBERS.split()[count]
 
 
 def row(*cells: str) -> str:
@@ -126,8 +137,34 @@ def curls() -> str:
     return "\n\n".join(f"{step.shows}\n\n```sh\n{step.line}\n```" for step in told)
 
 
+def decision() -> str:
+    """What each rule says, as a list that a reader counts."""
+    return "\n".join(f"{one.number}. {one.says}" for one in RULES)
+
+
+def listed() -> str:
+    """The guides, each with whom it is for."""
+    return "\n".join(f"- [{one.title}](docs/{one.name}.md): {one.whom}" for one in guides())
+
+
+def operations() -> str:
+    """What there is beyond the interactions, and where."""
+
+    def places(one: Operation) -> Iterator[str]:
+        for type in one.types or ("",):
+            if "type" in one.levels or "system" in one.levels:
+                yield f"`{type}/${one.name}`" if type else f"`${one.name}`"
+            if "instance" in one.levels and "type" not in one.levels:
+                yield f"`{type}/[id]/${one.name}`"
+
+    return table(("Operation", "Does"), ((", ".join(places(one)), one.says) for one in OPERATIONS.values()))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "curls": curls,
+    "decision": decision,
+    "guides": listed,
+    "operations": operations,
     "rules": rules,
     "types": types,
     "writers": writers,
@@ -138,7 +175,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 # Where each stands.
 PLACES: dict[Path, tuple[str, ...]] = {
-    README: ("curls", "types", "writers", "settings", "commands"),
+    README: ("curls", "guides", "decision", "types", "operations", "writers", "settings", "commands"),
     DECISION: ("rules",),
 }
 

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "/viewer": "test_viewer.py",
     "/viewer/launch": "test_viewer.py",
     "/ohif/": "test_ohif.py",
+    "/ohif/<path:path>": "test_ohif.py",
     "/sample/launch": "test_auth_pages.py",
     "/choices/<id>/<slug>": "test_choice_journey.py",
     "/choices/<id>/check": "test_choice_journey.py",
