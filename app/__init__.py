@@ -21,6 +21,7 @@ from app.interactions import Services
 from app.policy.switches import Switches, load
 from app.published import forms, published, validator, value_sets
 from app.rest import health, openapi, routes
+from app.rest.admission import Admission, Turnstile
 from app.rest.hot import Front, Hot
 from app.smart import blueprint as smart
 from app.smart import cors, demo, elsewhere, known, launcher, pages, session, trust
@@ -125,7 +126,8 @@ def create_app(settings: Settings) -> Flask:
     _measure(app)
     front = Front(hot, app.wsgi_app)
     app.extensions["front"] = front
-    app.wsgi_app = front  # type: ignore[method-assign]
+    admission = Admission(front, Turnstile(settings.threads, settings.waiting), tokens.known)
+    app.wsgi_app = admission  # type: ignore[method-assign]
     return app
 
 

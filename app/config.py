@@ -113,7 +113,10 @@ class Settings:
         "the demo region's in demo mode, else –",
     )
     workers: int = _setting("REGISTRY_WORKERS", 0, "web server processes", "cores")
-    threads: int = _setting("REGISTRY_THREADS", 4, "threads of each web server process")
+    threads: int = _setting("REGISTRY_THREADS", 4, "requests at work at once in each web server process")
+    waiting: int = _setting(
+        "REGISTRY_WAITING", 32, "requests that wait for that in each process; others are answered 429 or 503 at once"
+    )
     log_level: str = _setting("REGISTRY_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`")
     log_format: str = _setting("REGISTRY_LOG_FORMAT", "", "`text` or `json`", "`text` on a terminal, else `json`")
     host: str = _setting("HOST", "127.0.0.1", "address that the web server listens on")
@@ -277,6 +280,7 @@ RANGES = {
     "gate_seconds": (0, 30),
     "workers": (0, 256),
     "threads": (1, 256),
+    "waiting": (1, 4096),
     "port": (1, 65535),
     "max_bytes": (1_000, 1_000_000_000),
     "max_entries": (1, 100_000),

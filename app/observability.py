@@ -64,6 +64,9 @@ EFFECTS = frozenset({"PERMIT", "REDACT", "DENY", "PARTIAL"})
 DECISIONS = Counter(
     "registry_decisions_total", "Decisions about a patient, by what was decided", ["effect"], registry=metrics
 )
+TURNED_AWAY = Counter(
+    "registry_turned_away_total", "Requests refused before anything was read, by why", ["reason"], registry=metrics
+)
 SECONDS = Histogram("registry_request_seconds", "Time to answer, by route", ["route"], registry=metrics)
 
 
@@ -127,6 +130,11 @@ def event(name: str, **fields: Any) -> None:
 def decided(effect: str) -> None:
     """Count one decision about one patient."""
     DECISIONS.labels(effect if effect in EFFECTS else "other").inc()
+
+
+def turned_away(reason: str) -> None:
+    """Count one request that was not admitted; `reason` is one of app.rest.admission's."""
+    TURNED_AWAY.labels(reason).inc()
 
 
 def _safe(value: Any) -> Any:

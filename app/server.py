@@ -36,6 +36,7 @@ from app.storage.engine import unavailable
 from app.web.welcome import welcome
 
 PATIENCE_SECONDS = 60
+SPARE_THREADS = 16
 WEB = (sys.executable, "-m", "app.server", "web")
 WORKER = (sys.executable, "-m", "flask", "--app", "wsgi", "worker")
 # The web server's own messages join the log of all others.
@@ -114,7 +115,8 @@ def web() -> int:
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=settings.workers or os.cpu_count() or 1,
-        blocking_threads=settings.threads,
+        # Those at work, those that wait for it, and some to refuse and to stream what is already decided.
+        blocking_threads=settings.threads + settings.waiting + SPARE_THREADS,
         respawn_failed_workers=True,
         respawn_interval=1.0,
         workers_kill_timeout=STOPPING_SECONDS,
