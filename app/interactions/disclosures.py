@@ -13,11 +13,11 @@ import orjson
 
 from app.access import audit
 from app.access.disclosing import permit
-from app.fhir.outcome import Fault
 from app.fhir.resource import dump
 from app.fhir.temporal import format_instant
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.options import counted, once_each
 from app.interactions.paging import CURSOR, seal, unseal, url
 from app.policy.reason import meaning
 from app.storage import audit as store
@@ -66,13 +66,8 @@ def disclosures(services: Services, asked: Asked, id: str, pairs: Pairs) -> Answ
 
 
 def _options(pairs: Pairs) -> tuple[int, str | None]:
-    options = {name: value for name, value in pairs if name not in ("_format", "_pretty")}
-    if unknown := set(options) - {"_count", CURSOR}:
-        raise Fault("invalid", "a parameter that $disclosures does not know; expected _count", min(unknown))
-    count = options.get("_count", "50")
-    if not (count.isascii() and count.isdecimal()):
-        raise Fault("invalid", "not a number; expected one from 1 to 500", "_count")
-    return max(1, min(int(count), MOST)), options.get(CURSOR)
+    options = once_each(pairs, ("_count",), apart=CURSOR)
+    return counted(options, 50, MOST), options.get(CURSOR)
 
 
 def _address(services: Services, id: str) -> str:

@@ -21,6 +21,7 @@ from app.fhir.registry import TYPES, followed
 from app.fhir.search import parse
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.options import counted, once_each
 from app.interactions.paging import CURSOR, seal, unseal, url
 from app.interactions.presenting import content
 from app.interactions.read import unknown
@@ -32,7 +33,7 @@ from app.storage.resources import Stored
 
 Pairs = Sequence[tuple[str, str]]
 MOST = 200
-OPTIONS = ("start", "end", "_since", "_type", "_count", CURSOR)
+OPTIONS = ("start", "end", "_since", "_type", "_count")
 NAMED = frozenset({"Endpoint", "Organization", "Practitioner", "PractitionerRole", "Location"})
 COMPARTMENT = tuple(name for name, one in TYPES.items() if one.compartment and name not in ("Patient", "AuditEvent"))
 
@@ -44,15 +45,8 @@ def everything(services: Services, asked: Asked, id: str, pairs: Pairs) -> Answe
 
 
 def _options(pairs: Pairs) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for name, value in pairs:
-        if name in ("_format", "_pretty"):
-            continue
-        if name not in OPTIONS or name in options:
-            raise Fault("invalid", f"not known, or given twice; expected one each of {', '.join(OPTIONS[:-1])}", name)
-        options[name] = value
-    if not options.get("_count", "1").isdecimal():
-        raise Fault("invalid", f"not a number; expected one from 1 to {MOST}", "_count")
+    options = once_each(pairs, OPTIONS, apart=CURSOR)
+    counted(options, MOST, MOST)
     if wrong := set(filter(None, options.get("_type", "").split(","))) - {"Patient", *COMPARTMENT}:
         raise Fault("invalid", f"{min(wrong)} is not of a patient's record here; expected types that are", "_type")
     return options
@@ -64,7 +58,7 @@ def _page(services: Services, tx: Tx, asked: Asked, id: str, options: dict[str, 
     if patient is None or patient.deleted:
         raise unknown("Patient")
     types = _types(asked, options)
-    count = max(1, min(int(options.get("_count", str(MOST))), MOST))
+    count = counted(options, MOST, MOST)
     address = f"{services.settings.base_url}/Patient/{id}/$everything"
     applied = [(name, value) for name, value in options.items() if name != CURSOR]
     scope = repr((address, applied))

@@ -14,6 +14,7 @@ from app.fhir.outcome import Fault
 from app.fhir.temporal import interval
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.options import counted, once_each
 from app.interactions.paging import CURSOR, seal, unseal, url
 from app.interactions.presenting import content
 from app.interactions.read import unknown
@@ -59,22 +60,13 @@ def _address(services: Services, type_name: str | None, id: str | None) -> str:
 
 
 def _options(services: Services, pairs: Pairs) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for name, value in pairs:
-        if name in ("_format", "_pretty"):
-            continue
-        if name not in ("_since", "_count", CURSOR):
-            raise Fault("invalid", "a parameter that history does not know; expected _since or _count", name)
-        if name in options:
-            raise Fault("invalid", "given twice; expected it once", name)
-        options[name] = value
+    options = once_each(pairs, ("_since", "_count"), apart=CURSOR)
     if "_since" in options:
         try:
             interval(options["_since"], services.store.zone)
         except ValueError:
             raise Fault("invalid", "not a date or time; expected one like 2026-03-10T10:00:00Z", "_since") from None
-    if "_count" in options and not options["_count"].isdecimal():
-        raise Fault("invalid", "not a number; expected one from 0 to 500", "_count")
+    counted(options, 20, MOST)
     return options
 
 
@@ -100,7 +92,7 @@ def _page(
         id=id,
         since=interval(options["_since"], tx.zone)[0] if "_since" in options else None,
         cursor=cursor,
-        count=max(1, min(int(options.get("_count", "20")), MOST)),
+        count=counted(options, 20, MOST),
     )
     if page is None:
         raise unknown(type_name or "resource")

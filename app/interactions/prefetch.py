@@ -23,6 +23,7 @@ from app.fhir.search import parse
 from app.fhir.temporal import DAY, format_instant
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
+from app.interactions.options import counted, once_each
 from app.interactions.presenting import content, outcome
 from app.interactions.read import unknown
 from app.policy.grant import Grant
@@ -62,24 +63,11 @@ class Prior:
 def prefetch(services: Services, asked: Asked, type_name: str, id: str, pairs: Pairs) -> Answer:
     """A searchset with the studies, the first to be fetched first (`search.score`), and the Endpoints that hold them. Raises
     Fault not-found as a read of the visit would, forbidden as a search for the patient's studies would, invalid."""
-    options = _options(pairs)
+    options = once_each(pairs, OPTIONS)
+    counted(options, 1, LOOKED_AT, clamped=False)
     return carry(
         services, asked, "operation", type_name, lambda tx: _answer(services, tx, asked, type_name, id, options)
     )
-
-
-def _options(pairs: Pairs) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for name, value in pairs:
-        if name in ("_format", "_pretty"):
-            continue
-        if name not in OPTIONS or name in options:
-            raise Fault("invalid", f"not known here, or given twice; expected one each of {', '.join(OPTIONS)}", name)
-        options[name] = value
-    count = options.get("_count", "1")
-    if not (count.isascii() and count.isdecimal() and 1 <= int(count[:6]) <= 500):
-        raise Fault("invalid", "not a number; expected one from 1 to 500", "_count")
-    return options
 
 
 def _answer(services: Services, tx: Tx, asked: Asked, type_name: str, id: str, options: dict[str, str]) -> Answer:
@@ -148,7 +136,7 @@ def listed(
     own = services.enforcement.requester(tx, subject).tree
     priors = [_prior(one, wanted) for one in page.entries if one.owner not in own and one.locatable]
     priors.sort(key=lambda one: -one.score)  # stable: the newest first among equals
-    kept = priors[: int(options.get("_count", switches.prefetch_most))]
+    kept = priors[: counted(options, switches.prefetch_most, LOOKED_AT)]
     named = {ref for one in kept for ref in _endpoints(orjson.loads(one.study.content))}
     return grant, kept, [one for one in page.included if one.ref in named]
 

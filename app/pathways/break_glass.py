@@ -138,6 +138,7 @@ def _names(patient: Json | None, id: str | None) -> Names:
 def _given(services: Services, tx: Tx, asked: Asked, plea: Plea) -> Answer | Fault:
     subject, switches = asked.subject, services.enforcement.switches
     assert subject.practitioner and subject.organisation
+    attempts.hold(tx, KIND, subject.practitioner, subject.organisation)  # a form sent twice opens one access
     known = information.of_names(tx, plea.names, [], None)
     before = [one for one in _own(tx, known, subject) if one.end > tx.at]
     if before and plea.hours is None:

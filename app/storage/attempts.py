@@ -31,9 +31,15 @@ def _hash(kind: str, holder: str) -> bytes:
     return blake2b(f"{kind}\x1f{holder}".encode(), digest_size=16).digest()
 
 
+def hold(tx: Tx, kind: str, *holders: str) -> None:
+    """Whoever else tries for one of them waits until the transaction ends: what is read from here on stays as it is."""
+    resources.lock_match_keys(tx, sorted(_hash(f"attempt {kind}", one) for one in holders))
+    tx.flush()
+
+
 def note(tx: Tx, kind: str, *holders: str) -> None:
     """One more of each. Whoever else notes one of them at the same time waits, so that a count is exact."""
-    resources.lock_match_keys(tx, sorted(_hash(f"attempt {kind}", one) for one in holders))
+    hold(tx, kind, *holders)
     tx.run("DELETE FROM attempt WHERE at < ?", tx.at - KEPT)
     tx.many(
         "INSERT INTO attempt (kind, holder, at) VALUES (?, ?, ?)",

@@ -49,10 +49,19 @@ def test_everything_leaves_out_what_is_withheld(steward: Caller, treating: Calle
     assert (known.status_code, known.data) == (never.status_code, never.data) == (404, never.data)
 
 
-@pytest.mark.parametrize("wrong", ["_type=Device", "colour=red", "_count=x", "start=2026&start=2027"])
+@pytest.mark.parametrize(
+    "wrong", ["_type=Device", "colour=red", "_count=x", f"_count={'9' * 5000}", "start=2026&start=2027"]
+)
 def test_what_everything_does_not_know_is_refused_with_its_name(treating: Caller, wrong: str) -> None:
     answer = treating.get(f"/Patient/p1/$everything?{wrong}")
     assert (answer.status_code, answer.json["issue"][0]["expression"]) == (400, [wrong.split("=")[0]])
+
+
+@pytest.mark.parametrize("path", ["/Patient/p1/_history", "/Patient/p1/$disclosures", "/EpisodeOfCare/e1/$prefetch"])
+@pytest.mark.parametrize("count", ["x", "-1", "٣", "9" * 5000])
+def test_a_count_that_is_no_number_is_refused_everywhere(steward: Caller, path: str, count: str) -> None:
+    answer = steward.get(f"{path}?_count={count}")
+    assert (answer.status_code, answer.json["issue"][0]["expression"]) == (400, ["_count"]), answer.text
 
 
 def asked(resource: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from app.interactions import Services
 from app.pathways.clocks import working_days
 from app.pathways.scheduled import carry_out
 from app.policy.switches import Switches
+from app.storage import attempts
 from app.storage.engine import microseconds
 from tests.pathways.conftest import Clock
 from tests.support.region import NHS, Caller, caller, consent, patient
@@ -88,6 +91,24 @@ def test_a_clinician_without_a_relationship_sees_and_locates_the_images_for_four
     assert later.get(SEARCH, Emergency_Grant=grant).status_code == 403
     assert later.get("/ImagingStudy/s1", Emergency_Grant=grant).status_code == 404
     assert "parameter" not in later.get("/Patient/p1/$emergency-access").json
+
+
+def test_a_request_that_is_sent_twice_at_once_opens_one_access(
+    app: Flask, services: Services, steward: Caller, doctor: Caller
+) -> None:
+    """Both wait for a third of the same doctor, and so have both come as far as anyone can before being counted."""
+    answers: list[TestResponse] = []
+    callers = [doctor, person(app)]
+    waiting = [threading.Thread(target=lambda who=who: answers.append(broken(who))) for who in callers]
+    with services.store.begin() as tx:
+        attempts.hold(tx, "break-glass", DOCTOR, "ods:RXC")
+        for one in waiting:
+            one.start()
+        time.sleep(0.5)
+    for one in waiting:
+        one.join()
+    assert sorted(one.status_code for one in answers) == [200, 201]
+    assert len({part(one, "grant") for one in answers}) == len(tasks(steward)) == 1
 
 
 def test_a_token_whose_purpose_is_to_break_the_glass_needs_no_header(app: Flask, doctor: Caller) -> None:

@@ -3,6 +3,8 @@ and each that does not follow, the clocks, what a status tells, double submissio
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +21,7 @@ from app.pathways.choice.model import Request
 from app.pathways.clocks import local_date, one_month, working_days
 from app.pathways.scheduled import carry_out
 from app.policy.switches import Switches
+from app.storage import resources
 from app.storage.engine import microseconds
 from tests.pathways.conftest import Clock
 from tests.support.region import NHS, Caller, caller, consent, organization, patient
@@ -123,6 +126,31 @@ def test_the_same_choice_of_the_same_person_on_paper_is_a_duplicate(
     first = requests.submit(services, public, FORM)
     status, text, _ = refused(lambda: desk.record(services, officer, replace(FORM, postcode="ZZ2 2ZZ")))
     assert status == 409 and first.reference in text
+
+
+def test_two_of_the_desk_who_type_in_one_choice_differently_at_once_make_one_request(
+    services: Services, steward: Caller, officer: Asked
+) -> None:
+    """Whose it is is told by the record, not by what was typed."""
+    made: list[Request | Fault] = []
+
+    def typed(form: Form) -> None:
+        try:
+            made.append(desk.record(services, officer, form))
+        except Fault as fault:
+            made.append(fault)
+
+    forms = [FORM, replace(FORM, postcode="ZZ2 2ZZ")]
+    waiting = [threading.Thread(target=typed, args=(form,)) for form in forms]
+    with services.store.begin() as tx:
+        resources.lock_match_keys(tx, [requests.key("Patient/p1 opt-out")])
+        tx.flush()
+        for one in waiting:
+            one.start()
+        time.sleep(0.5)
+    for one in waiting:
+        one.join()
+    assert sorted(one.status if isinstance(one, Fault) else 201 for one in made) == [201, 409]
 
 
 def test_a_paper_form_runs_from_the_day_it_came(services: Services, officer: Asked) -> None:

@@ -76,6 +76,8 @@ def record(services: Services, asked: Asked, form: Form, *, received: str = "", 
             return filed.request(services, tx, filed.load(services, tx, [again])[0], whole=True)
         requests.check_trusts(services, tx, clean)
         patient = filed.certain(services, tx, clean)
+        if patient:
+            resources.lock_match_keys(tx, [requests.key(f"{patient} {clean.choice}")])
         _unlike_any(services, tx, grant, clean.choice, patient, print)
         made = requests.open_request(
             services, tx, asked, clean, id, print, received=at, channel="paper", patient=patient, by=_by(asked)

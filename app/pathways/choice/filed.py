@@ -17,6 +17,7 @@ from app.fhir import patient_match
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.search import parse
+from app.fhir.search_values import escaped
 from app.fhir.temporal import format_instant, interval
 from app.interactions import Services
 from app.pathways.choice.form import Form
@@ -228,25 +229,18 @@ def _many(services: Services, tx: Tx, grant: Grant, type_name: str, ids: Iterabl
 def candidates(services: Services, tx: Tx, form: Form) -> list[Candidate]:
     """The records that the form may be about, the likeliest first."""
     wanted: Json = {"name": [{"family": form.family, "given": form.given.split()}], "birthDate": form.birth_date}
-    ways = [[("family", form.family), ("birthdate", form.birth_date)]]
+    ways = [[("family", escaped(form.family)), ("birthdate", escaped(form.birth_date))]]
     if form.nhs_number:
         wanted["identifier"] = [{"system": NHS, "value": form.nhs_number}]
-        ways.append([("identifier", f"{NHS}|{form.nhs_number}")])
+        ways.append([("identifier", f"{NHS}|{escaped(form.nhs_number)}")])
     met: dict[str, Candidate] = {}
     for way in ways:
-        pairs = [(name, _escaped(value)) for name, value in way]
-        query = parse("Patient", [*pairs, ("_count", "20")], base_url="", zone=tx.zone, at=tx.at)
+        query = parse("Patient", [*way, ("_count", "20")], base_url="", zone=tx.zone, at=tx.at)
         for one in search.run(tx, sight(services, tx), query).entries:
             patient = orjson.loads(one.content)
             if grade := patient_match.grade(wanted, patient):
                 met[one.ref] = _candidate(one.ref, patient, grade)
     return sorted(met.values(), key=lambda one: (-patient_match.SCORES[one.grade], one.patient))
-
-
-def _escaped(value: str) -> str:
-    for mark in ("\\", ",", "$"):
-        value = value.replace(mark, "\\" + mark)
-    return value.replace("|", "\\|") if not value.startswith(NHS) else value
 
 
 def _candidate(ref: str, patient: Json, grade: str) -> Candidate:

@@ -235,10 +235,13 @@ def change_contact(services: Services, asked: Asked, reference: str, birth_date:
 def _named(services: Services, tx: Tx, asked: Asked, reference: str, birth_date: str) -> Filed | Fault | None:
     """The request of this reference and date of birth. Each try is counted, and recorded without saying of whom."""
     number = "".join(reference.upper().split())[:40]
-    for kind, holder, most in (
+    bounds = (
         ("choice-status", asked.subject.address, ASKS_AN_HOUR),
         ("choice-miss", number, MISSES_AN_HOUR),
-    ):
+    )
+    for kind, holder, most in bounds:  # always in this order, so that nobody waits for each other
+        if holder:
+            attempts.hold(tx, kind, holder)
         if holder and attempts.count(tx, kind, holder, tx.at - HOUR) >= most:
             return _throttled()
     if asked.subject.address:
