@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, observability, tracing
 from app import pages as chrome
@@ -127,8 +129,13 @@ def create_app(settings: Settings) -> Flask:
     front = Front(hot, app.wsgi_app)
     app.extensions["front"] = front
     admission = Admission(front, Turnstile(settings.threads, settings.waiting), tokens.known)
-    app.wsgi_app = admission  # type: ignore[method-assign]
+    app.wsgi_app = _told_of(admission, settings)  # type: ignore[method-assign]
     return app
+
+
+def _told_of(wsgi: Any, settings: Settings) -> Any:
+    """Whose address a request is from, as the proxies in front say, and nothing else that they might."""
+    return ProxyFix(wsgi, x_for=settings.proxies, x_proto=0) if settings.proxies else wsgi
 
 
 def services_of(settings: Settings) -> Services:
@@ -144,6 +151,7 @@ def create_proxy(settings: Settings) -> Flask:
     parts.app.register_blueprint(health.blueprint(parts.services))
     cors.register(parts.app, parts.services.store)
     _measure(parts.app)
+    parts.app.wsgi_app = _told_of(parts.app.wsgi_app, settings)  # type: ignore[method-assign]
     return parts.app
 
 

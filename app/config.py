@@ -121,6 +121,11 @@ class Settings:
     log_format: str = _setting("REGISTRY_LOG_FORMAT", "", "`text` or `json`", "`text` on a terminal, else `json`")
     host: str = _setting("HOST", "127.0.0.1", "address that the web server listens on")
     port: int = _setting("PORT", 8080, "port that the web server listens on")
+    proxies: int = _setting(
+        "REGISTRY_PROXIES",
+        0,
+        "reverse proxies in front, each adding to `X-Forwarded-For`: whose address is recorded and throttled; none is believed otherwise",
+    )
     max_bytes: int = _setting("REGISTRY_MAX_BYTES", 5_000_000, "largest request body, in bytes")
     max_entries: int = _setting("REGISTRY_MAX_ENTRIES", 500, "most entries of a batch or transaction")
 
@@ -282,6 +287,7 @@ RANGES = {
     "threads": (1, 256),
     "waiting": (1, 4096),
     "port": (1, 65535),
+    "proxies": (0, 9),
     "max_bytes": (1_000, 1_000_000_000),
     "max_entries": (1, 100_000),
 }

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from app import create_app
+from app.config import Settings
 from app.fhir.registry import TYPES
+from app.storage import schema
 from tests.support.region import Caller, caller, consent, patient, study
 from tests.support.server import Running
 
@@ -175,6 +178,24 @@ def test_nothing_rests_on_what_a_proxy_might_have_said(treating: Caller, app: Fl
             400,
         )
         assert archive.get("/ImagingStudy/s1").status_code == 200
+
+
+@pytest.mark.attack(78)
+@pytest.mark.parametrize(("proxies", "address"), [("1", "198.51.100.7"), ("2", "203.0.113.9")])
+def test_of_the_proxies_that_are_there_each_adds_one_address_and_what_a_client_says_before_is_not_believed(
+    tmp_path: Path, proxies: str, address: str
+) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/r.db", keys_dir=f"{tmp_path}/keys", proxies=int(proxies))
+    app = create_app(settings)
+    store = app.extensions["services"].store
+    schema.upgrade(store)
+    said = {"X-Forwarded-For": "192.0.2.1, 203.0.113.9, 198.51.100.7", "X-Forwarded-Host": "evil.example"}
+    answer = app.test_client().get("/fhir/Patient", headers=said)
+    assert "evil.example" not in answer.text
+    with store.begin(reads=True) as tx:
+        bodies = [bytes(row[0]) for row in tx.rows("SELECT body FROM audit")]
+    store.close()
+    assert bodies and all(address.encode() in body for body in bodies)
 
 
 SMUGGLED = (
