@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app import tracing
@@ -68,6 +68,15 @@ TURNED_AWAY = Counter(
     "registry_turned_away_total", "Requests refused before anything was read, by why", ["reason"], registry=metrics
 )
 SECONDS = Histogram("registry_request_seconds", "Time to answer, by route", ["route"], registry=metrics)
+
+
+def share() -> None:
+    """Count from now on in files that all processes of this server share, in the folder that PROMETHEUS_MULTIPROC_DIR
+    names; for a process that was forked from one that counts for itself."""
+    for one in (REQUESTS, DECISIONS, SECONDS):
+        one.clear()
+    _counted.cache_clear()
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
 def configure(level: str, format: str) -> None:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from granian import Granian
@@ -29,7 +30,7 @@ from app.demo.load import load
 from app.demo.organisations import archives_file
 from app.interactions import Services
 from app.policy.switches import SwitchError
-from app.processes import STOPPING_SECONDS, Kept
+from app.processes import STOPPING_SECONDS, Forked, Kept, Started, spawned
 from app.serving import refuse_unsafe
 from app.storage import restoring, schema
 from app.storage.engine import unavailable
@@ -70,11 +71,11 @@ def main() -> int:
 def run(settings: Settings, shared: str, stopping: threading.Event) -> None:
     """Keep web server and worker running until it is time to stop. `shared` is where their processes share metrics."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": shared}
-    later = [Kept("worker", WORKER, environment)]
+    later = [Kept("worker", partial(spawned, WORKER, environment))]
     if settings.demo_region and not settings.archives_file:
         environment, archive = demo_archive(environment, Path(shared))
         later.append(archive)
-    kept = [Kept("web", WEB, environment)]
+    kept = [Kept("web", partial(web_server, environment))]
     announced, until = False, time.monotonic() + PATIENCE_SECONDS
     while not stopping.wait(0.05):
         if later and (announced or time.monotonic() >= until):
@@ -102,7 +103,23 @@ def demo_archive(environment: dict[str, str], folder: Path) -> tuple[dict[str, s
     password.write_text(secrets.token_urlsafe(32))
     archives.write_text(archives_file(port, str(password)))
     command = (sys.executable, "-m", "app.demo.archive", str(port), str(password))
-    return environment | {"REGISTRY_ARCHIVES_FILE": str(archives)}, Kept("archive", command, environment)
+    return environment | {"REGISTRY_ARCHIVES_FILE": str(archives)}, Kept(
+        "archive", partial(spawned, command, environment)
+    )
+
+
+def web_server(environment: dict[str, str]) -> Started:
+    """The web server as a process. Forked on Linux, so that the third of the start that is importing is done once."""
+    if sys.platform != "linux":
+        return spawned(WEB, environment)
+
+    def work() -> int:
+        os.environ.clear()
+        os.environ.update(environment)
+        observability.share()
+        return web()
+
+    return Forked(work)
 
 
 def web() -> int:
