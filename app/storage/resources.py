@@ -118,21 +118,29 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
     return replace(found, locatable=found.locatable and current.locatable)
 
 
+FEW = 8
+_THERE = (
+    "SELECT i.type, i.id, r.rid, r.owner FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
+    " WHERE NOT r.deleted AND"
+)
+
+
 def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
     """Those of the references ("Type/id") that name no resource in store, or a deleted one. What is found out of the others
     on the way is remembered, for it will be asked next."""
     missing = {reference for reference in references if ("there", reference) not in tx.memory}
     if not missing:
         return missing
-    named = [reference.split("/") for reference in sorted(missing)]
-    types, codes = tx.in_list("i.type", sorted({TYPES[one[0]].code for one in named}))
-    ids, values = tx.in_list("i.id", sorted({one[1] for one in named}))
-    rows = tx.rows(
-        "SELECT i.type, i.id, r.rid, r.owner FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
-        f" WHERE {types} AND {ids} AND NOT r.deleted",
-        codes,
-        values,
-    )
+    named = [(TYPES[type_name].code, id) for type_name, id in (one.split("/") for one in sorted(missing))]
+    if (
+        len(named) <= FEW
+    ):  # a look-up for each: with lists, whose length it does not know, the database plans anew every time
+        one_of = " UNION ALL ".join([f"{_THERE} i.type = ? AND i.id = ?"] * len(named))
+        rows = tx.rows(one_of, *(value for pair in named for value in pair))
+    else:
+        types, codes = tx.in_list("i.type", sorted({code for code, _ in named}))
+        ids, values = tx.in_list("i.id", sorted({id for _, id in named}))
+        rows = tx.rows(f"{_THERE} {types} AND {ids}", codes, values)
     for code, id, rid, owner in rows:
         projection.recall(tx, TYPE_NAMES[code], id, rid, owner)
     return missing - {f"{TYPE_NAMES[code]}/{id}" for code, id, _, _ in rows}
