@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.temporal import format_instant
 from app.storage.audit import AET, AUTHENTICATION, AUTHZ, DCM, DECISION, DISCLOSURE, LIFECYCLE, RESTFUL, SUFFIXES
 
@@ -20,7 +21,6 @@ BALP = "https://profiles.ihe.net/ITI/BALP/"
 PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 ENTITY_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 NAMES = {"create": "Create", "update": "Update", "patch": "Update", "delete": "Delete"}
 QUERIES = ("search-type", "search-system", "operation", "batch", "transaction")
 ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D"}
@@ -191,7 +191,7 @@ def _organisation(said: Record) -> list[Element]:
         return []
     code = str(said["organisation"]).removeprefix("ods:")
     kind = _concept(f"{HL7_ROLES}v3-RoleClass", "PROV")
-    return [{"type": kind, "who": {"identifier": {"system": ODS, "value": code}}, "requestor": False}]
+    return [{"type": kind, "who": {"identifier": {"system": ODS_ORGANISATION, "value": code}}, "requestor": False}]
 
 
 def _server(role: str) -> Element:

@@ -16,6 +16,7 @@ from app.access.enforcement import Enforcement
 from app.access.explain import Explained
 from app.access.explain import explain as explained
 from app.access.subject import Subject
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.temporal import interval
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
@@ -23,7 +24,6 @@ from app.policy.switches import SwitchError, load
 from app.printing import json_option, say
 from app.storage.engine import Store
 
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 MARKS = {"permits": "✓", "refuses": "✗", "redacts": "✓", "passes": "·", "depends on the study": "?", "not reached": " "}
 
 
@@ -56,7 +56,7 @@ def explain(
     subject = Subject(
         client_id="explain",
         kind="backend",
-        organisation=key_from(ODS, org),
+        organisation=key_from(ODS_ORGANISATION, org),
         role=role or ("clinician" if practitioner else "system"),
         purpose=purpose or None,
         practitioner=f"Practitioner/{practitioner.removeprefix('Practitioner/')}" if practitioner else None,

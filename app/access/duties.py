@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.access import information
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.registry import TYPES
 from app.fhir.temporal import format_instant
 from app.policy.duty import TELLS, Duty, comes_of_age, duty
@@ -22,7 +23,6 @@ from app.storage.projection import patient_rid
 
 CODES = "https://imaging-registry.example/fhir/CodeSystem/duty"
 GRANTS = "https://imaging-registry.example/fhir/NamingSystem/emergency-access"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 
 def carry_out(tx: Tx, grant: Grant, due: Iterable[Duty]) -> int:
@@ -66,7 +66,7 @@ def _notice(at: int, one: Duty, owner: str | None) -> dict[str, Any]:
 
 def _named(owner: str) -> dict[str, Any]:
     kind, _, code = owner.partition(":")
-    return {"identifier": {"system": ODS, "value": code}} if kind == "ods" else {"reference": owner}
+    return {"identifier": {"system": ODS_ORGANISATION, "value": code}} if kind == "ods" else {"reference": owner}
 
 
 def _task(at: int, one: Duty, owner: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from app.access import information
 from app.access.enforcement import Enforcement
 from app.access.information import Names
 from app.access.subject import Subject
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.query import Token
 from app.fhir.temporal import format_instant
 from app.policy import explain as policy
@@ -21,8 +22,6 @@ from app.policy.study import compile_study
 from app.storage import resources
 from app.storage.engine import Tx
 from app.storage.projection import resolver
-
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 
 
 @dataclass(frozen=True, slots=True)

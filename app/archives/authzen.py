@@ -12,13 +12,13 @@ from typing import Any
 
 from app.access.deciding import Answered, Asked, decide_one
 from app.access.subject import Subject
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.temporal import format_instant
 from app.interactions import Services
 from app.policy.model import ACTIONS, ROLES
 from app.policy.organisation import key_from
 from app.storage import oauth
 
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 PARTS = ("subject", "action", "resource", "context")
 MOST = 100
@@ -123,7 +123,7 @@ class Point:
         if said["type"] == "client":
             return self._client(said["id"])
         purpose = context.get("purpose") if isinstance(context, dict) else None
-        organisation = key_from(ODS, properties.get("organisation", ""))
+        organisation = key_from(ODS_ORGANISATION, properties.get("organisation", ""))
         role = properties.get("role", "clinician")
         if organisation is None or role not in ROLES:
             raise Refused(

@@ -16,13 +16,12 @@ from granian.log import LogLevels
 from werkzeug.security import generate_password_hash
 
 from app.archives import gate as gate_file
+from app.fhir.identifier import ODS_ORGANISATION
 from app.interactions import Services
 from app.interactions.flush_key import flush_key
 from app.policy.organisation import key_from
 from app.storage import oauth
 from app.storage.oauth import Client
-
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 gate = AppGroup("gate", help="Gates of archives: install one in an Orthanc, serve the proxy by itself.")
 
@@ -41,7 +40,7 @@ def install(
 ) -> None:
     """Write the gate and its configuration for an Orthanc into FOLDER, and register it as a client."""
     services: Services = current_app.extensions["services"]
-    key = key_from(ODS, org)
+    key = key_from(ODS_ORGANISATION, org)
     if key is None or not key.removeprefix("ods:").isalnum():
         raise click.UsageError("--org is not an ODS code; expected letters and digits such as RXB")
     for given in filter(None, (registry, flush_url)):

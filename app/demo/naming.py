@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
-ODS_TRUST = "https://fhir.nhs.uk/Id/ods-organization-code"
-ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 STAFF = "https://fhir.nhs.uk/Id/sds-user-id"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from app.demo.naming import ODS_SITE, ODS_TRUST, STAFF, Resource, coding, concept, reference
+from app.demo.naming import STAFF, Resource, coding, concept, reference
+from app.fhir.identifier import ODS_ORGANISATION, ODS_SITE
 from app.fhir.named import LOOPBACK
 from app.ingest.source import Source, of_organisation
 
@@ -82,7 +83,7 @@ def organisations() -> list[Resource]:
         {
             "resourceType": "Organization",
             "id": "threewoods",
-            "identifier": [{"system": ODS_TRUST, "value": "ZQ1"}],
+            "identifier": [{"system": ODS_ORGANISATION, "value": "ZQ1"}],
             "active": True,
             "type": [concept(ROLE_SYSTEM, "RO261", "STRATEGIC PARTNERSHIP")],
             "name": "Threewoods Integrated Care Board (fictional)",
@@ -94,7 +95,7 @@ def organisations() -> list[Resource]:
                 "resourceType": "Organization",
                 "id": trust.id,
                 "extension": [{"url": ENDPOINT_HOST, "valueString": f"images.{trust.id}.example"}],
-                "identifier": [{"system": ODS_TRUST, "value": trust.ods}],
+                "identifier": [{"system": ODS_ORGANISATION, "value": trust.ods}],
                 "active": True,
                 "type": [concept(ROLE_SYSTEM, "RO197", "NHS TRUST")],
                 "name": trust.name,

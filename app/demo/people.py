@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.demo.naming import NHS_NUMBER, Resource, concept, reference, test_numbers
+from app.demo.naming import Resource, concept, reference, test_numbers
 from app.demo.organisations import ALDERBROOK as A
 from app.demo.organisations import BIRCHWATER as B
 from app.demo.organisations import CEDARHOLME as C
 from app.demo.organisations import Trust
+from app.fhir.identifier import NHS_NUMBER
 
 
 @dataclass(frozen=True, slots=True)

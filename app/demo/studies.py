@@ -19,6 +19,7 @@ from pydicom.filereader import dcmread
 from app.demo.naming import Resource
 from app.demo.organisations import ALDERBROOK, BIRCHWATER, CEDARHOLME, Trust
 from app.demo.people import BY_ID, Patient, resource
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.study import STUDY_ORDER, in_order
 from app.ingest import identity, mapping
 
@@ -103,7 +104,7 @@ def given_to(patient: Patient, trust: Trust, dataset: Dataset) -> Dataset:
     copied.update(dataset)
     own = next((value for where, value in patient.records if where is trust), None)
     copied.PatientID = patient.number
-    copied.IssuerOfPatientID = identity.NHS_NUMBER
+    copied.IssuerOfPatientID = NHS_NUMBER
     other = Dataset()
     other.PatientID = own or ""
     other.IssuerOfPatientID = trust.ods

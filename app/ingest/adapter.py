@@ -16,12 +16,12 @@ import orjson
 
 from app.access.subject import Subject
 from app.fhir import merging
+from app.fhir.identifier import DICOM_UID
 from app.fhir.outcome import Fault
 from app.fhir.search import parse
 from app.fhir.search_values import escaped
 from app.ingest import identity
 from app.ingest.identity import Identifier, Known, Person
-from app.ingest.mapping import UID_SYSTEM
 from app.ingest.registry import Conflict, Held, Rejected
 from app.interactions import Asked, Services, create, update
 from app.interactions.carrying import carry
@@ -51,7 +51,7 @@ class InteractionsRegistry:
         return [identity.known(orjson.loads(one.content)) for one in self._all("Patient", [("identifier", wanted)])]
 
     def find_study(self, uid: str) -> tuple[dict[str, Any], int] | None:
-        found = self._all("ImagingStudy", [("identifier", f"{UID_SYSTEM}|urn:oid:{uid}")])
+        found = self._all("ImagingStudy", [("identifier", f"{DICOM_UID}|urn:oid:{uid}")])
         if not found:
             return None
         if len(found) > 1:
@@ -76,7 +76,7 @@ class InteractionsRegistry:
 
     def put_study(self, resource: dict[str, Any], version: int | None) -> None:
         if version is None:
-            criteria = f"identifier={UID_SYSTEM}|{resource['identifier'][0]['value']}"
+            criteria = f"identifier={DICOM_UID}|{resource['identifier'][0]['value']}"
             self._write(self.archive, "create", lambda tx, asked: self._create(tx, asked, criteria, resource))
             return
         current = self._found[study_uid(resource)]
@@ -173,7 +173,7 @@ class InteractionsRegistry:
 
 def study_uid(resource: dict[str, Any]) -> str:
     """The UID of an ImagingStudy."""
-    named = (str(one["value"]) for one in resource["identifier"] if one.get("system") == UID_SYSTEM)
+    named = (str(one["value"]) for one in resource["identifier"] if one.get("system") == DICOM_UID)
     return next(named).removeprefix("urn:oid:")
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.fhir.identifier import NHS_NUMBER
 from app.ingest import dates, names
 from app.ingest.reading import Reader
 from app.ingest.source import Source
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 # The names under which images say that a number is an NHS number: OID, URI, and the usual short forms.
 NHS_ISSUERS = frozenset({"2.16.840.1.113883.2.1.4.1", NHS_NUMBER, "NHS", "NHSNUMBER", "NHS NUMBER", "NHSN"})
 UNKNOWN = "unknown-patient"

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from app.fhir.identifier import DICOM_UID
 from app.fhir.study import DCM, DERIVED, STUDY_ORDER, counted, in_order, number_of
 from app.ingest import codes, dates, identity, names, orders
 from app.ingest.reading import Note, Reader
@@ -32,7 +33,6 @@ TAGS: list[str] = [
     "CurrentRequestedProcedureEvidenceSequence",
 ]  # fmt: skip
 
-UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
 PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 
@@ -191,7 +191,7 @@ def announce(reader: Reader, source: Source) -> Assembled:
 
 
 def study_identifier(uid: str) -> dict[str, Any]:
-    return {"system": UID_SYSTEM, "value": f"urn:oid:{uid}"}
+    return {"system": DICOM_UID, "value": f"urn:oid:{uid}"}
 
 
 def _required(reader: Reader, keyword: str) -> str:

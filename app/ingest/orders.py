@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.fhir.identifier import ODS_ORGANISATION
 from app.ingest import codes
 from app.ingest.reading import Reader, is_uid
 from app.ingest.source import Source
 
 TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 ORDER_NUMBERS = (
     ("PlacerOrderNumberImagingServiceRequest", "OrderPlacerIdentifierSequence", "PLAC", "Placer Identifier"),
     ("FillerOrderNumberImagingServiceRequest", "OrderFillerIdentifierSequence", "FILL", "Filler Identifier"),
@@ -92,7 +92,7 @@ def _accession(reader: Reader, value: str, issuer: Reader | None, source: Source
         reader.note("IssuerOfAccessionNumberSequence", "is of an issuer not configured; no organisation was recorded")
     found: dict[str, Any] = {"type": kind, "system": system, "value": value}
     if ods:
-        found["assigner"] = {"type": "Organization", "identifier": {"system": ODS, "value": ods}}
+        found["assigner"] = {"type": "Organization", "identifier": {"system": ODS_ORGANISATION, "value": ods}}
     return found
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from app.access import audit
 from app.access.disclosing import permit
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.resource import dump
 from app.fhir.temporal import format_instant
 from app.interactions import Answer, Asked, Services
@@ -24,7 +25,6 @@ from app.storage import audit as store
 from app.storage.engine import Tx
 
 Pairs = Sequence[tuple[str, str]]
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 MOST = 500
 
 KINDS = {
@@ -106,7 +106,7 @@ def _page(services: Services, tx: Tx, asked: Asked, id: str, count: int, cursor:
 def _disclosure(row: store.Shown, names: dict[str, str]) -> dict[str, Any]:
     body = orjson.loads(row.body)
     code = (row.org or "").removeprefix("ods:")
-    organisation: dict[str, Any] = {"identifier": {"system": ODS, "value": code}} if code else {}
+    organisation: dict[str, Any] = {"identifier": {"system": ODS_ORGANISATION, "value": code}} if code else {}
     organisation["display"] = names.get(row.org or "", code or "not an organisation")
     parts = [
         {"name": "when", "valueInstant": format_instant(row.at)},

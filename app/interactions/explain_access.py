@@ -14,6 +14,7 @@ from app.access import audit, permissions
 from app.access.explain import Explained, explained
 from app.access.information import Names
 from app.access.subject import Subject
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.outcome import Fault
 from app.fhir.query import Token
 from app.fhir.resource import dump
@@ -27,7 +28,6 @@ from app.storage import persons, resources
 from app.storage.engine import Tx
 
 Pairs = Sequence[tuple[str, str]]
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 OPTIONS = ("patient", "study", "organization", "practitioner", "role", "purpose", "at")
 OF_OTHERS = OPTIONS[2:]
 
@@ -106,7 +106,7 @@ def _other(subject: Subject, options: dict[str, str]) -> Subject:
     if role not in ROLES:
         raise Fault("invalid", f"not a role; expected one of {', '.join(ROLES)}", "role")
     org = options.get("organization", "")
-    key = key_from(ODS, org) if org else subject.organisation
+    key = key_from(ODS_ORGANISATION, org) if org else subject.organisation
     return replace(
         subject,
         client_id="explain",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.access import audit
 from app.access.subject import Subject
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.notification import Event
 from app.fhir.outcome import Fault
 from app.fhir.registry import BY_CODE
@@ -18,7 +19,6 @@ from app.storage.subscriptions import Notice
 
 DUE = tuple(BY_NAME[name].url for name in ("prefetch-due", "appointment-prefetch-due"))
 WITHDRAWN = BY_NAME["imaging-study-withdrawn"].url
-NHS = "https://fhir.nhs.uk/Id/nhs-number"
 
 
 def event_of(
@@ -59,4 +59,4 @@ def event_of(
     event = Event(0, notice.at, notice.ref, method, content(grant, found) if full else None)
     if not watch.cloud or not found.patient:
         return event, None
-    return event, telling.identifier_of(tx, grant, found.patient, NHS)
+    return event, telling.identifier_of(tx, grant, found.patient, NHS_NUMBER)

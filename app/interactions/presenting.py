@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from app.fhir import negotiation
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.imaging_access import requiring_token
 from app.fhir.resource import dump, load, without
 from app.interactions import Answer, Services
@@ -15,7 +16,6 @@ from app.storage.resources import Stored
 ENDPOINTS = {"ImagingStudy": ("endpoint", "series.endpoint")}
 
 SOURCE = "https://imaging-registry.example/fhir/StructureDefinition/source-organization"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 
 def content(grant: Grant, stored: Stored) -> bytes:
@@ -33,7 +33,11 @@ def _redacted(stored: Stored) -> bytes:
     kept = {"resourceType": stored.type} | {name: resource[name] for name in shown if name in resource}
     if stored.owner:
         kind, _, code = stored.owner.partition(":")
-        named = {"identifier": {"system": ODS, "value": code}} if kind == "ods" else {"reference": stored.owner}
+        named = (
+            {"identifier": {"system": ODS_ORGANISATION, "value": code}}
+            if kind == "ods"
+            else {"reference": stored.owner}
+        )
         kept["extension"] = [{"url": SOURCE, "valueReference": named}]
     meta = {name: resource["meta"][name] for name in redaction.META if name in resource.get("meta", {})}
     mark = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "REDACTED"}

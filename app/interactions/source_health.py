@@ -13,6 +13,7 @@ from typing import Any
 
 from app.access import audit
 from app.access.scopes import authorize
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.outcome import Fault
 from app.fhir.resource import dump
 from app.fhir.temporal import format_instant
@@ -26,7 +27,6 @@ from app.storage.sources import State
 SECOND = 1_000_000
 DAYS = 30
 STATES = ("silent", "never", "late", "ok")  # those with the most trouble first
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _part(one: SourceHealth) -> list[dict[str, Any]]:
         {"name": "said", "valueString": one.said},
     ]
     if one.organisation:
-        named = {"type": "Organization", "identifier": {"system": ODS, "value": one.organisation}}
+        named = {"type": "Organization", "identifier": {"system": ODS_ORGANISATION, "value": one.organisation}}
         said.insert(1, {"name": "organization", "valueReference": named})
     if one.last_success:
         said.append({"name": "lastSuccess", "valueInstant": format_instant(one.last_success)})

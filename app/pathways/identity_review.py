@@ -17,6 +17,7 @@ from app import observability
 from app.access import audit, permissions
 from app.access.subject import Subject
 from app.fhir import merging
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.identifier import ODS_ORGANISATION as ODS
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
@@ -34,7 +35,6 @@ from app.storage.reviews import HeldStudy
 CODES = "https://imaging-registry.example/fhir/CodeSystem/duty"
 CODE, COLLISION = "IDENTITY_REVIEW", "identity-collision"
 REGION = Subject("registry-ingest", "steward", None, scopes=("system/*.cruds",))
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 MOST = 200
 
 

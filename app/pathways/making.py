@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.temporal import format_instant
 
 Json = dict[str, Any]
 
 BASE = "https://imaging-registry.example/fhir"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
-NHS = "https://fhir.nhs.uk/Id/nhs-number"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 
 
@@ -23,7 +22,7 @@ def organization(key: str) -> Json:
     kind, _, code = key.partition(":")
     if kind != "ods":
         return {"reference": key}
-    return {"type": "Organization", "identifier": {"system": ODS, "value": code}}
+    return {"type": "Organization", "identifier": {"system": ODS_ORGANISATION, "value": code}}
 
 
 def practitioner(reference: str | None, client: str) -> Json:

@@ -11,10 +11,10 @@ import orjson
 from app.access import information, permissions
 from app.access.scopes import authorize
 from app.access.subject import Subject
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.outcome import Fault
 from app.fhir.query import Token
 from app.interactions import Services
-from app.pathways.making import NHS
 from app.policy.grant import Grant
 from app.storage import resources
 from app.storage.engine import Tx
@@ -44,7 +44,7 @@ def in_care(services: Services, tx: Tx, subject: Subject, name: str, place: str)
     text = "".join(name.split())
     number = text.rpartition("|")[2]
     if number.isascii() and number.isdecimal():
-        names = information.Names(identifiers=(Token(text.rpartition("|")[0] or NHS, number),))
+        names = information.Names(identifiers=(Token(text.rpartition("|")[0] or NHS_NUMBER, number),))
     else:
         names = information.Names(ids=(text.removeprefix("Patient/"),))
     known = information.of_names(tx, names, [], None)
@@ -84,5 +84,7 @@ def name_and_number(tx: Tx, grant: Grant, reference: str) -> tuple[str, str]:
     found = resources.get(tx, grant, "Patient", reference.removeprefix("Patient/"))
     patient: dict[str, Any] = orjson.loads(found.content) if found is not None and not found.deleted else {}
     name: dict[str, Any] = next(iter(patient.get("name", ())), {})
-    number = next((one.get("value", "") for one in patient.get("identifier", ()) if one.get("system") == NHS), "")
+    number = next(
+        (one.get("value", "") for one in patient.get("identifier", ()) if one.get("system") == NHS_NUMBER), ""
+    )
     return " ".join(filter(None, [*name.get("given", ()), name.get("family", "")])), number

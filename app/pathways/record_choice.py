@@ -17,6 +17,7 @@ import orjson
 
 from app.access import audit
 from app.access.information import Names, of_names
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.lossless import dump
 from app.fhir.outcome import Fault
 from app.fhir.query import Token
@@ -24,7 +25,7 @@ from app.fhir.search import parse
 from app.fhir.temporal import format_instant
 from app.interactions import Answer, Asked, Services
 from app.interactions.carrying import carry
-from app.pathways.making import BASE, ODS, TERMINOLOGY, concept
+from app.pathways.making import BASE, TERMINOLOGY, concept
 from app.pathways.parameters import read as parameters_of
 from app.policy.directive import Directive, compile_consent
 from app.policy.grant import Grant
@@ -192,7 +193,7 @@ def _consent(services: Services, asked: Asked, wish: Wish, reference: str, at: i
     act, kind = CHOICES[wish.choice]
     given = wish.given
     source = given.get("source") or {"title": "decision told to the recorder"}
-    organization = given.get("organization") or {"identifier": {"system": ODS, "value": asked.subject.ods}}
+    organization = given.get("organization") or {"identifier": {"system": ODS_ORGANISATION, "value": asked.subject.ods}}
     consent: Json = {
         "resourceType": "Consent",
         "status": "active",
@@ -221,7 +222,7 @@ def provenance(asked: Asked, consent: Stored, ended: list[Stored], at: int) -> J
     )
     agent: Json = {"type": concept(f"{TERMINOLOGY}/provenance-participant-type", "enterer"), "who": who}
     if subject.ods:
-        agent["onBehalfOf"] = {"identifier": {"system": ODS, "value": subject.ods}}
+        agent["onBehalfOf"] = {"identifier": {"system": ODS_ORGANISATION, "value": subject.ods}}
     made: Json = {
         "resourceType": "Provenance",
         "target": [{"reference": one.versioned} for one in (consent, *ended)],

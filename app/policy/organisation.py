@@ -9,13 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-ODS_SYSTEMS = frozenset(
-    {
-        "https://fhir.nhs.uk/Id/ods-organization-code",
-        "https://fhir.nhs.uk/Id/ods-organisation-code",
-        "https://fhir.nhs.uk/Id/ods-site-code",
-    }
-)
+from app.fhir.identifier import ODS_ORGANISATION, ODS_SITE
+
+ODS_SYSTEMS = frozenset({ODS_ORGANISATION, "https://fhir.nhs.uk/Id/ods-organisation-code", ODS_SITE})
 
 # Commissioning bodies answer for many trusts and treat nobody: they join no tree.
 COMMISSIONERS = frozenset({"RO261", "RO318", "RO98", "RO209", "RO210", "icb", "ICB", "govt", "ins", "pay"})

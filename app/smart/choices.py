@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.outcome import Fault
 from app.interactions import Asked, Services, read, search
 from app.smart.person import Person
 from app.storage.oauth import Client
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 ONCE = 20
 
 

@@ -14,6 +14,7 @@ from flask.cli import AppGroup, with_appcontext
 from werkzeug.security import generate_password_hash
 
 from app.access import scopes
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.registry import TYPES
 from app.fhir.tolerance import EVERYONE, TOLERANCES
 from app.interactions import Services
@@ -26,7 +27,6 @@ from app.storage.oauth import Client
 
 KINDS = ("app", "backend", "archive", "gate", "steward")
 DEFAULT_ROLE = {"app": "clinician"}
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 client = AppGroup("client", help="Register, list and disable OAuth clients.")
 
@@ -80,7 +80,7 @@ def add(
         raise click.UsageError(f"--scope holds '{wrong[0]}'; expected scopes such as system/ImagingStudy.rs")
     if jwks and jwks_url:
         raise click.UsageError("--jwks and --jwks-url are both given; expected one of them")
-    key = key_from(ODS, org)
+    key = key_from(ODS_ORGANISATION, org)
     if key is None or not key.removeprefix("ods:").isalnum():
         raise click.UsageError("--org is not an ODS code; expected letters and digits such as RXB")
     for address in (*redirect_uri, *([launch_url] if launch_url else [])):

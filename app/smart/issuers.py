@@ -13,13 +13,14 @@ from typing import Any
 
 from app.access import scopes
 from app.access.subject import Subject
+from app.fhir.identifier import ODS_ORGANISATION
 from app.policy.organisation import key_from
 from app.smart import jose
 from app.smart.jose import BadToken
 from app.smart.jwks import Fetched, fetch, post
 from app.smart.person import Person, may_use
 from app.smart.tokens import LONGEST, MOST_SECONDS, REMEMBERED, SECOND, hashed
-from app.smart.trust import ODS, Issuer
+from app.smart.trust import Issuer
 from app.storage import oauth, people
 from app.storage.engine import Store, Tx
 from app.storage.oauth import Client
@@ -190,7 +191,7 @@ class Issuers:
     def _organisation(self, issuer: Issuer, claims: Mapping[str, Any], tx: Tx | None = None) -> str:
         stated = issuer.claims["organisation"].value(claims) if "organisation" in issuer.claims else None
         code = issuer.fixed.get("organisation") or stated
-        key = key_from(ODS, code) if code else None
+        key = key_from(ODS_ORGANISATION, code) if code else None
         if key is None or not key.removeprefix("ods:").isalnum():
             raise BadToken("nothing says for which organisation the person acts")
         if issuer.organisations and key not in issuer.organisations:

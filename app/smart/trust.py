@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.config import SettingsError
+from app.fhir.identifier import ODS_ORGANISATION
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
 from app.smart.claims import Path
 
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 CLAIMS = (
     "user",
     "name",
@@ -144,7 +144,7 @@ class _Reading:
             require=self.require(given),
             fixed={name: self.text(self.table(given, "fixed"), name, needed=False) for name in self.table(given, "fixed")},
             systems={name: self.text(self.table(given, "systems"), name) for name in self.table(given, "systems")},
-            organisations=frozenset(key_from(ODS, one) or "" for one in self.texts(given, "organisations")),
+            organisations=frozenset(key_from(ODS_ORGANISATION, one) or "" for one in self.texts(given, "organisations")),
             introspection=self.introspection(given),
             login=self.login(given),
         )  # fmt: skip

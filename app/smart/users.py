@@ -9,6 +9,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
+from app.fhir.identifier import ODS_ORGANISATION
 from app.interactions import Services
 from app.policy.model import ROLES
 from app.policy.organisation import key_from
@@ -17,7 +18,6 @@ from app.smart.tokens import Tokens
 from app.storage import people
 from app.storage.people import User
 
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 SHORTEST = 12
 PEOPLE = tuple(role for role in ROLES if role != "system")
 
@@ -54,7 +54,7 @@ def add(
             raise click.UsageError("a patient is a --patient, and has no --org and no --practitioner")
     elif org is None or practitioner is None or patient is not None:
         raise click.UsageError(f"a person of the role {role} has an --org and a --practitioner, and no --patient")
-    key = key_from(ODS, org) if org else None
+    key = key_from(ODS_ORGANISATION, org) if org else None
     if org and (key is None or not key.removeprefix("ods:").isalnum()):
         raise click.UsageError("--org is not an ODS code; expected letters and digits such as RXB")
     if not id.isascii() or not id.isprintable() or " " in id or len(id) > 255:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from app.fhir.identifier import ODS_ORGANISATION
 from app.interactions import Asked, Services
 from app.interactions.search import search
 
@@ -12,7 +13,6 @@ TRUST = (
     "https://fhir.nhs.uk/CodeSystem/ODSAPI-OrganizationRole|RO197"
     ",http://terminology.hl7.org/CodeSystem/organization-type|prov"
 )
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 
 def hospitals(services: Services, asked: Asked) -> dict[str, str]:
@@ -23,6 +23,6 @@ def hospitals(services: Services, asked: Asked) -> dict[str, str]:
         one["value"]: entry["resource"].get("name", one["value"])
         for entry in found.get("entry", [])
         for one in entry["resource"].get("identifier", [])
-        if one.get("system") == ODS and "value" in one
+        if one.get("system") == ODS_ORGANISATION and "value" in one
     }
     return dict(sorted(named.items(), key=lambda one: one[1]))

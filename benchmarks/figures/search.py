@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from app.demo.naming import NHS_NUMBER
+from app.fhir.identifier import NHS_NUMBER
 from benchmarks.harness.load import Request, request
 from benchmarks.harness.table import Target, under_load
 from benchmarks.harness.world import World

@@ -16,7 +16,8 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from app.demo.naming import NHS_NUMBER, ODS_TRUST, Resource, coding, concept, reference, test_numbers
+from app.demo.naming import Resource, coding, concept, reference, test_numbers
+from app.fhir.identifier import NHS_NUMBER, ODS_ORGANISATION
 
 STUDIES_PER_PATIENT = 5
 WARD_PATIENTS = 500
@@ -229,7 +230,7 @@ class World:
                     "type": concept("v2-0203", "ACSN", "Accession ID"),
                     "system": system,
                     "value": value,
-                    "assigner": {"identifier": {"system": ODS_TRUST, "value": ods}},
+                    "assigner": {"identifier": {"system": ODS_ORGANISATION, "value": ods}},
                 },
             ],
             "status": "available",
@@ -251,7 +252,7 @@ def _organization(ods: str, name: str, parent: str | None) -> Resource:
     made: dict[str, Any] = {
         "resourceType": "Organization",
         "id": trust_id(ods),
-        "identifier": [{"system": ODS_TRUST, "value": ods}],
+        "identifier": [{"system": ODS_ORGANISATION, "value": ods}],
         "active": True,
         "name": name,
     }

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.fhir import identifier
+
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"
 
@@ -138,3 +140,13 @@ def test_no_file_has_grown_past_what_a_newcomer_can_hold_in_mind() -> None:
 @pytest.mark.parametrize("room", PURE)
 def test_a_pure_room_says_what_it_is_in_a_short_readme(room: str) -> None:
     assert (APP / room / "README.md").is_file()
+
+
+def test_the_systems_of_identifiers_are_written_once() -> None:
+    """In app/fhir/identifier.py; the gate is one file that stands alone in an archive."""
+    systems = {identifier.NHS_NUMBER, identifier.ODS_ORGANISATION, identifier.ODS_SITE, identifier.DICOM_UID}
+    for path, tree in sources(APP):
+        if path.relative_to(APP).as_posix() in ("fhir/identifier.py", "archives/gate.py"):
+            continue
+        again = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & systems
+        assert not again, f"{path.relative_to(ROOT)} writes {sorted(again)} again"

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from app.fhir import patient_match
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.outcome import Fault
 from app.fhir.query import Query
 from app.fhir.search import parse
@@ -25,7 +26,7 @@ from app.pathways.choice.letters import address_of, paragraphs
 from app.pathways.choice.model import LETTERS, Candidate, Event, Letter, Request
 from app.pathways.choice.response import CODES, form_of, response
 from app.pathways.clocks import ACKNOWLEDGE_DAYS, CONFIRM_DAYS, birthday, local_date, one_month, working_days
-from app.pathways.making import BASE, NHS, code_of, concept, organization
+from app.pathways.making import BASE, code_of, concept, organization
 from app.policy.grant import Grant
 from app.storage import resources, search
 from app.storage.engine import Tx
@@ -231,8 +232,8 @@ def candidates(services: Services, tx: Tx, form: Form) -> list[Candidate]:
     wanted: Json = {"name": [{"family": form.family, "given": form.given.split()}], "birthDate": form.birth_date}
     ways = [[("family", escaped(form.family)), ("birthdate", escaped(form.birth_date))]]
     if form.nhs_number:
-        wanted["identifier"] = [{"system": NHS, "value": form.nhs_number}]
-        ways.append([("identifier", f"{NHS}|{escaped(form.nhs_number)}")])
+        wanted["identifier"] = [{"system": NHS_NUMBER, "value": form.nhs_number}]
+        ways.append([("identifier", f"{NHS_NUMBER}|{escaped(form.nhs_number)}")])
     met: dict[str, Candidate] = {}
     for way in ways:
         query = parse("Patient", [*way, ("_count", "20")], base_url="", zone=tx.zone, at=tx.at)
@@ -246,7 +247,7 @@ def candidates(services: Services, tx: Tx, form: Form) -> list[Candidate]:
 def _candidate(ref: str, patient: Json, grade: str) -> Candidate:
     name = next((one for one in patient.get("name", ()) if isinstance(one, dict)), {})
     words = [*name.get("given", ()), name.get("family", "")]
-    numbers = [one.get("value", "") for one in patient.get("identifier", ()) if one.get("system") == NHS]
+    numbers = [one.get("value", "") for one in patient.get("identifier", ()) if one.get("system") == NHS_NUMBER]
     number = numbers[0] if numbers else ""
     return Candidate(ref, " ".join(filter(None, words)), patient.get("birthDate", ""), number, grade)
 

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 
 from app.access import information
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.outcome import Fault
 from app.fhir.temporal import format_instant
 from app.interactions import Asked, Services
 from app.pathways.choice.filed import Filed, instant
 from app.pathways.choice.response import CODES
-from app.pathways.making import ODS, TERMINOLOGY, concept, organization
+from app.pathways.making import TERMINOLOGY, concept, organization
 from app.pathways.record_choice import POLICY, ended, hold_choices, of_record, older, provenance
 from app.policy.directive import compile_consent
 from app.policy.grant import Grant
@@ -73,7 +74,10 @@ def _provision(filed: Filed) -> Json:
         return {"type": "deny", "provision": [{"type": "permit", "purpose": reasons}]}
     if form.extent == "trusts":
         role = concept(f"{TERMINOLOGY}/v3-ParticipationType", "IRCP")
-        actors = [{"role": role, "reference": {"identifier": {"system": ODS, "value": one}}} for one in form.trusts]
+        actors = [
+            {"role": role, "reference": {"identifier": {"system": ODS_ORGANISATION, "value": one}}}
+            for one in form.trusts
+        ]
         return {"type": "permit", "provision": [{"type": "deny", "actor": actors}]}
     return {"type": "deny"}
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import orjson
 from flask import Response, request
 
+from app.fhir.identifier import NHS_NUMBER, ODS_ORGANISATION
 from app.fhir.outcome import Fault
 from app.fhir.temporal import interval
 from app.interactions.paging import CURSOR
@@ -18,8 +19,6 @@ from app.web.desk.room import Room
 from app.web.fields import digits
 
 Json = dict[str, Any]
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 CODE = re.compile(r"[A-Z][A-Z_]+\Z")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 WORDS = {
@@ -109,7 +108,8 @@ def _shown(event: Json, room: Room) -> Json:
         "when": room.moment(interval(event["recorded"])[0]) if event.get("recorded") else "",
         "who": next((one["reference"] for one in who if "reference" in one), "") or _client(who),
         "organisation": next(
-            (one["identifier"]["value"] for one in who if one.get("identifier", {}).get("system") == ODS), ""
+            (one["identifier"]["value"] for one in who if one.get("identifier", {}).get("system") == ODS_ORGANISATION),
+            "",
         ),
         "role": next((one["text"] for agent in agents for one in agent.get("role", []) if "text" in one), ""),
         "what": WORDS.get(code, code),

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from flask import Response, request, url_for
 
+from app.fhir.identifier import ODS_ORGANISATION
 from app.fhir.outcome import Fault
 from app.interactions.search import search
 from app.pathways import emergency, mdt
@@ -17,7 +18,6 @@ from app.web.desk.room import Problems, Room, go, problems, refused
 from app.web.fields import Choice, Date, Lines, Questions, Several, Text, at_most, digits, needed
 from app.web.hospitals import hospitals
 
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 PRIORITIES = {"stat": "At once", "asap": "As soon as can be", "urgent": "Urgent"}
 
 
@@ -78,7 +78,10 @@ def _others(room: Room) -> dict[str, str]:
 
 def _people(room: Room, organisation: str) -> dict[str, str]:
     """The practitioners of a trust, by reference."""
-    pairs = [("organization.identifier", f"{ODS}|{organisation}"), ("_include", "PractitionerRole:practitioner")]
+    pairs = [
+        ("organization.identifier", f"{ODS_ORGANISATION}|{organisation}"),
+        ("_include", "PractitionerRole:practitioner"),
+    ]
     bundle = orjson.loads(
         search(room.services, room.asked, "PractitionerRole", [*pairs, ("_count", "200")]).body or b"{}"
     )

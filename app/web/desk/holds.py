@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import Response, request, url_for
 
+from app.fhir.identifier import NHS_NUMBER
 from app.fhir.outcome import Fault
 from app.pathways import identity_review
 from app.web.choices.answers import day
 from app.web.desk.room import Problems, Room, go, problems, refused
 from app.web.fields import Lines, Questions, at_most, needed
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 FIELDS = {"patient": "patient", "reason": "reason"}
 
 

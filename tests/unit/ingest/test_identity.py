@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from pydicom.dataset import Dataset
 
+from app.fhir.identifier import NHS_NUMBER
 from app.ingest import identity
-from app.ingest.identity import NHS_NUMBER, Identifier, Known, Matched, Person, Unmatched
+from app.ingest.identity import Identifier, Known, Matched, Person, Unmatched
 from app.ingest.reading import Reader
 from app.ingest.source import Issuer, Source
 
