@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -73,8 +74,10 @@ SECONDS = Histogram("registry_request_seconds", "Time to answer, by route", ["ro
 def share() -> None:
     """Count from now on in files that all processes of this server share, in the folder that PROMETHEUS_MULTIPROC_DIR
     names; for a process that was forked from one that counts for itself."""
-    for one in (REQUESTS, DECISIONS, SECONDS):
-        one.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # nothing is in those files yet that clearing could miss
+        for one in (REQUESTS, DECISIONS, TURNED_AWAY, SECONDS):
+            one.clear()
     _counted.cache_clear()
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import logging
 import os
 import secrets
 import signal
@@ -126,6 +127,8 @@ def web() -> int:
     """The web server alone, as one of the processes that are kept."""
     settings = Settings.from_environ()
     observability.configure(settings.log_level, settings.log_format)
+    # It advises against so many threads, not knowing that admission lets few of them work at once.
+    logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     Granian(
         "wsgi:app",
         address=settings.host,

@@ -60,6 +60,7 @@ def test_the_landing_page_holds_the_lines_that_the_server_prints(server: Running
         assert answer.status == 200
         page = html.unescape(answer.read().decode())
     server.says("Ctrl-C stops it")
+    assert "Warning" not in server.said() and '"level": "warning"' not in server.said()
     for line in lines():
         here = line.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
         assert here in page

@@ -103,7 +103,12 @@ def _shown(event: Json, room: Room) -> Json:
     people = list(dict.fromkeys(one for one in references if one.startswith("Patient/")))
     things = [one.split("/_history/")[0] for one in references if one and not one.startswith("Patient/")]
     code = next((one.get("code", "") for one in event.get("subtype", [])), event.get("type", {}).get("code", ""))
-    why = details.get("reasons") or details.get("reason") or event.get("outcomeDesc", "")
+    why, good = (
+        details.get("reasons") or details.get("reason") or event.get("outcomeDesc", ""),
+        event.get("outcome") == "0",
+    )
+    if good and why == "PURPOSE_MISSING":  # what the desk does needs none, and is not refused for it
+        why = ""
     return {
         "when": room.moment(interval(event["recorded"])[0]) if event.get("recorded") else "",
         "who": next((one["reference"] for one in who if "reference" in one), "") or _client(who),
@@ -113,7 +118,7 @@ def _shown(event: Json, room: Room) -> Json:
         ),
         "role": next((one["text"] for agent in agents for one in agent.get("role", []) if "text" in one), ""),
         "what": WORDS.get(code, code),
-        "good": event.get("outcome") == "0",
+        "good": good,
         "why": meaning(why) if CODE.match(why) else why,
         "decided": details.get("effect", ""),
         "patients": people,
