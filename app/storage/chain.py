@@ -14,7 +14,7 @@ from hashlib import sha256
 from app.storage.engine import Store, Tx
 
 LOCK = 0x61756469  # of pg_try_advisory_xact_lock: one linker at a time, nobody waits
-BATCH = 500
+BATCH = 2000
 DAY = 86_400_000_000
 NOTHING = bytes(32)
 
