@@ -168,7 +168,7 @@ class Enforcement(Requesting):
         if seen.otherwise.cases[-1][1].reasons[0] in OF_REQUEST:
             raise Fault("forbidden", WRONG_PURPOSE, detail="ACCESS_DENIED")
         if not any(one.related for one in seen.judged):
-            raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED")
+            raise Fault("forbidden", NO_RELATIONSHIP, detail="ACCESS_DENIED", reason="NO_RELATIONSHIP")
 
     def _grant(self, tx: Tx, subject: Subject, requester: Requester, seen: View, unnamed: bool = False) -> Grant:
         """`unnamed`: the request itself names no patient, so that only those are recorded of whom it was told."""

@@ -45,18 +45,21 @@ class Issue:
     text: str
     expression: str | None = None
     severity: str = "error"
-    detail: str | None = None  # a code of the Spine or registry error code system
+    detail: str | None = None  # a code of the Spine error code system
+    reason: str | None = None  # a code of app.policy.reason, where policy lets the requester know
 
     def as_fhir(self) -> dict[str, Any]:
         details: dict[str, Any] = {"text": self.text}
-        if self.detail:
-            details = {"coding": [{"system": SPINE_CODES, "code": self.detail}], "text": self.text}
+        codings = ((SPINE_CODES, self.detail), (REASON_CODES, self.reason))
+        if coding := [{"system": system, "code": code} for system, code in codings if code]:
+            details = {"coding": coding, "text": self.text}
         issue: dict[str, Any] = {"severity": self.severity, "code": self.code, "details": details}
         if self.expression:
             issue["expression"] = [self.expression]
         return issue
 
 
+REASON_CODES = "https://imaging-registry.example/fhir/CodeSystem/registry-decision-reason"
 SPINE_CODES = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SpineErrorOrWarningCode"
 
 
@@ -70,12 +73,15 @@ class Fault(Exception):
     detail: str | None = None
     issues: tuple[Issue, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
     recorded: bool = False  # in the audit, so that no edge records it again
 
     def __post_init__(self) -> None:
         super().__init__(self.text)
         if not self.issues:
-            self.issues = (Issue(KINDS[self.kind][1], self.text, self.expression, detail=self.detail),)
+            self.issues = (
+                Issue(KINDS[self.kind][1], self.text, self.expression, detail=self.detail, reason=self.reason),
+            )
 
     @property
     def status(self) -> int:

@@ -14,6 +14,7 @@ from app import assets
 from app.demo.story import VIEWER_SCOPE as SCOPE
 from app.interactions import Services
 from app.pages import guard
+from app.pathways.break_glass_review import REVIEW_DAYS
 from app.policy.reason import MEANINGS
 
 
@@ -25,13 +26,15 @@ def blueprint(services: Services) -> Blueprint:
     @viewer.get("/viewer/launch")
     def app() -> Response:
         """The page; it fills itself once it is launched."""
-        settings = services.settings
+        settings, switches = services.settings, services.enforcement.switches
         body = render_template(
             "viewer.html",
             client=settings.viewer,
             origin=settings.origin,
             scope=SCOPE,
             iss=settings.base_url,
+            hours=min(switches.break_glass_hours, switches.break_glass_most_hours),
+            review_days=REVIEW_DAYS,
             ohif=assets.OHIF_AT if assets.ohif_there() else "",
             reasons=json.dumps(MEANINGS, separators=(",", ":")),
         )

@@ -241,6 +241,8 @@ def test_emergency_access_warns_asks_why_counts_down_and_can_be_ended(viewer: Pa
     viewer.get_by_role("button", name="What can I do?").click()
     viewer.get_by_role("button", name="Emergency access…").click()
     expect(viewer.get_by_text("Use this only where you must treat this patient now.")).to_be_visible()
+    expect(viewer.get_by_text("to you alone, for 4 hours.")).to_be_visible()
+    expect(viewer.get_by_text("review it within 3 working days")).to_be_visible()
     send = viewer.get_by_role("button", name="Open emergency access")
     wrong = viewer.get_by_role("alert").filter(has_text="It was not opened")
     send.click()

@@ -2,6 +2,7 @@
 import { SECONDARY, WARNING, button, focusOn, made } from "../dom.js";
 
 const LEAST = 15; // characters of the reason for emergency access
+const { hours, reviewDays } = document.getElementById("viewer").dataset;
 const REASONS = "CodeSystem?url=https://imaging-registry.example/fhir/CodeSystem/registry-emergency-reason";
 
 /** Nobody at this organisation treats the patient, as far as is recorded. The same for a patient whom nobody knows. */
@@ -91,8 +92,8 @@ export function emergencyForm(registry, name, open) {
     made("h3", {}, "Emergency access"),
     made("div", { class: "warning" }, made("p", {}, made("strong", {}, "Use this only where you must treat this patient now.")),
       made("ul", {},
-        made("li", {}, `It opens the images and reports of ${name} to you alone, for four hours.`),
-        made("li", {}, "The privacy officers of your organisation and of the hospitals concerned are told at once, and review it within three working days. You will be asked to account for it."),
+        made("li", {}, `It opens the images and reports of ${name} to you alone, for ${hours} ${Number(hours) === 1 ? "hour" : "hours"}.`),
+        made("li", {}, `The privacy officers of your organisation and of the hospitals concerned are told at once, and review it within ${reviewDays} working days. You will be asked to account for it.`),
         made("li", {}, "The patient can see that you did it, and why."),
         made("li", {}, "What the patient has refused to share stays withheld, unless the region or the patient’s choice says otherwise."))),
     problem,

@@ -2,6 +2,7 @@
 
 const NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number";
 const ODS = "https://fhir.nhs.uk/Id/ods-organization-code";
+const REASONS = "https://imaging-registry.example/fhir/CodeSystem/registry-decision-reason";
 const PAGE = 100;
 
 /** An answer that is no success. `text` is the server's own sentence, `status` the HTTP status, `code` the issue's. */
@@ -14,7 +15,7 @@ export class Refused extends Error {
 
   /** The server says openly that there is no relationship; it says nothing of that kind about what is withheld. */
   get stranger() {
-    return this.status === 403 && this.message.startsWith("no care relationship");
+    return this.status === 403 && this.details.some((one) => one.system === REASONS && one.code === "NO_RELATIONSHIP");
   }
 }
 
