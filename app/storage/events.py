@@ -26,6 +26,7 @@ epr_event = Table(
     Column("high", BigInteger),
     Column("received", BigInteger, nullable=False),
     Index("epr_event_episode", "org", "patient", "pathway"),
+    Index("epr_event_patient", "patient"),
 )
 
 COLUMNS = "org, sender, control, hash, at, patient, pathway, effect, visit, low, high, received"
@@ -33,7 +34,7 @@ COLUMNS = "org, sender, control, hash, at, patient, pathway, effect, visit, low,
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """`patient` is "Patient/id", `visit` the visit's numbers one a line; instants in µs UTC."""
+    """`patient` is "Patient/id", `visit` the visit's numbers one a line, or the other record of two; instants in µs UTC."""
 
     org: str
     sender: str
@@ -66,5 +67,16 @@ def of_episode(tx: Tx, org: str, patient: str, pathway: str) -> list[Logged]:
     """All events of one pathway of a patient at an organisation."""
     rows = tx.rows(
         f"SELECT {COLUMNS} FROM epr_event WHERE org = ? AND patient = ? AND pathway = ?", org, patient, pathway
+    )
+    return [Logged(*row) for row in rows]
+
+
+def of_records(tx: Tx, one: str, other: str, effects: tuple[str, ...]) -> list[Logged]:
+    """What any organisation said of the two records of a patient."""
+    marks = ", ".join("?" * len(effects))
+    rows = tx.rows(
+        f"SELECT {COLUMNS} FROM epr_event WHERE effect IN ({marks})"
+        " AND ((patient = ? AND visit = ?) OR (patient = ? AND visit = ?))",
+        *(*effects, one, other, other, one),
     )
     return [Logged(*row) for row in rows]

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from app.pathways.epr.derive import DAY, EFFECTS, TRIGGERS, Event, derive, history
+from app.pathways.epr.derive import DAY, EFFECTS, TRIGGERS, Event, Joining, derive, history, links
 from tests.support import triggers
-from tests.support.region import NHS, Caller, caller, patient
+from tests.support.region import NHS, Caller, caller, consent, patient
 
 V2 = "http://terminology.hl7.org/CodeSystem/v2-0003"
 VISITS = "https://rxb.example/visits"
@@ -241,6 +241,80 @@ def test_a_merge_links_the_records_in_whatever_order_it_comes(app: Flask, stewar
         assert linked == [{"type": "replaced-by", "other": {"reference": f"Patient/{kept}"}}]
         states.append([one["status"] for one in episodes(epr, gone)])
     assert states == [["active"], ["active"]]
+
+
+def records(steward: Caller, *names: str) -> None:
+    for id in names:
+        steward.put(f"/Patient/{id}", patient(id) | {
+            "identifier": [{"system": "https://rxb.example/mrn", "value": id}],
+            "managingOrganization": {"reference": "Organization/rxb"},
+        })  # fmt: skip
+
+
+def joined(trigger: str, at: str, gone: str, kept: str, kind: str = "replaced-by") -> dict[str, Any]:
+    other = {"identifier": {"system": "https://rxb.example/mrn", "value": kept}}
+    mrn = [{"system": "https://rxb.example/mrn", "value": gone}]
+    focus = {"resourceType": "Patient", "id": gone, "identifier": mrn, "link": [{"type": kind, "other": other}]}
+    return message(trigger, at, focus, f"{trigger}-{gone}-{kept}-{at}")
+
+
+def told_links(steward: Caller, *names: str) -> list[list[tuple[str, str]]]:
+    return [
+        [(one["type"], one["other"]["reference"]) for one in steward.get(f"/Patient/{id}").json.get("link", ())]
+        for id in names
+    ]
+
+
+@pytest.mark.attack(59)
+def test_a_merge_that_is_undone_gives_each_record_its_own_again_in_whatever_order_it_comes(
+    app: Flask, steward: Caller
+) -> None:
+    epr = caller(app)
+    for number, order in enumerate(permutations(range(3))):
+        gone, kept = f"g{number}", f"k{number}"
+        records(steward, gone, kept)
+        told = [
+            joined("A24", "2026-03-05T09:00:00Z", gone, kept, "seealso"),
+            joined("A40", "2026-03-06T09:00:00Z", gone, kept),
+            joined("A37", "2026-03-07T09:00:00Z", kept, gone),
+        ]
+        send(epr, *(told[one] for one in order), *(told[one] for one in order))
+        assert told_links(steward, gone, kept) == [[], []], order
+        send(epr, joined("A40", "2026-03-08T09:00:00Z", gone, kept))
+        assert told_links(steward, gone, kept) == [[("replaced-by", f"Patient/{kept}")], []], order
+
+
+@pytest.mark.attack(59)
+def test_what_is_on_file_counts_for_both_while_merged_and_for_its_own_record_afterwards(
+    app: Flask, steward: Caller
+) -> None:
+    epr, sight = caller(app), "/ImagingStudy?patient=p1"
+    records(steward, "old")
+    steward.put("/Patient/p1", patient() | {
+        "identifier": [*patient()["identifier"], {"system": "https://rxb.example/mrn", "value": "p1"}],
+        "managingOrganization": {"reference": "Organization/rxb"},
+    })  # fmt: skip
+    assert steward.put("/Consent/c1", consent(subject="old")).status_code == 201
+    seen = [epr.ids(sight)]
+    for told in (
+        joined("A24", "2026-03-05T09:00:00Z", "old", "p1", "seealso"),
+        joined("A40", "2026-03-06T09:00:00Z", "old", "p1"),
+        joined("A37", "2026-03-07T09:00:00Z", "old", "p1"),
+    ):
+        send(epr, told)
+        seen.append(epr.ids(sight))
+    assert seen == [["s1"], ["s1"], [], ["s1"]]
+
+
+@pytest.mark.attack(59)
+def test_nobody_takes_apart_what_another_organisation_holds_together() -> None:
+    a, b = "Patient/a", "Patient/b"
+    ours = Joining("ods:RXA", 10, "merge", a, b, "1")
+    assert links([ours, Joining("ods:RXB", 20, "unlink", b, a, "2")]) == {(a, "replaced-by", b)}
+    assert links([ours, Joining("ods:RXA", 20, "unlink", b, a, "2")]) == frozenset()
+    assert links([ours, Joining("ods:RXB", 20, "link", a, b, "2")]) == {(a, "replaced-by", b)}
+    assert links([Joining("ods:RXB", 20, "link", a, b, "2")]) == {(a, "seealso", b)}
+    assert links([ours, Joining("ods:RXA", 10, "unlink", a, b, "0")]) == frozenset()  # of one instant
 
 
 def test_a_control_id_is_good_for_one_message(epr: Caller) -> None:

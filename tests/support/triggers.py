@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from app.pathways.epr.derive import MERGE, TRIGGERS
+from app.pathways.epr.derive import LINKS, TRIGGERS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "episodes.md"
 DOES = {
@@ -20,12 +20,19 @@ DOES = {
     "take-back-discharge": "is under way again",
     "remove": "never was",
 }
+JOINS = {
+    "link": "one record has a link `seealso` to the other, which shares nothing",
+    "merge": "the record that goes is `replaced-by` the other",
+    "unlink": "neither has a link to the other, and each has its own again",
+}
 
 
 def table() -> str:
     rows = ["| v2 trigger | What happened | The visit |", "| --- | --- | --- |"]
     rows += [f"| {code} | {says} | {DOES[effect]} |" for code, (effect, says) in TRIGGERS.items()]
-    return "\n".join([*rows, f"| {MERGE} | records merged | none: the record that goes is `replaced-by` the other |"])
+    return "\n".join(
+        [*rows, *(f"| {code} | {says} | none: {JOINS[effect]} |" for code, (effect, _, says) in LINKS.items())]
+    )
 
 
 def renewed(text: str) -> str:

@@ -44,7 +44,14 @@ TRIGGERS: dict[str, tuple[str, str]] = {
     "A13": ("take-back-discharge", "discharge taken back"),
     "A23": ("remove", "visit deleted"),
 }
-MERGE = "A40"  # links two records of a patient; no event of a visit
+# Events of two records of a patient, none of a visit: the link that the first then has to the other. Their order is
+# their rank at one instant.
+LINKS: dict[str, tuple[str, str | None, str]] = {
+    "A24": ("link", "seealso", "records linked"),
+    "A40": ("merge", "replaced-by", "records merged"),
+    "A37": ("unlink", None, "records told apart again, whether linked or merged"),
+}
+LINKED = {effect: kind for effect, kind, _ in LINKS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,18 @@ class Event:
     keys: frozenset[str]
     start: int | None = None
     end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What one organisation said, at `at`, of two records: `effect` is one of LINKED, of `record` to `other`."""
+
+    org: str
+    at: int
+    effect: str
+    record: str
+    other: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,18 @@ def ordered(events: Iterable[Event]) -> list[Event]:
     """Each once, in the order in which they happened."""
     unique = {one.id: one for one in events}
     return sorted(unique.values(), key=lambda one: (one.at, EFFECTS.index(one.effect), one.id))
+
+
+def links(said: Iterable[Joining]) -> frozenset[tuple[str, str, str]]:
+    """(record, type, other) for each link that two records have: what each organisation said last of them, whatever
+    order it came in. Nobody takes apart what another still holds together."""
+    rank = list(LINKED)
+    last: dict[str, Joining] = {}
+    for one in sorted(said, key=lambda one: (one.at, rank.index(one.effect), one.id)):
+        last[one.org] = one
+    found = {(one.record, kind, one.other) for one in last.values() if (kind := LINKED[one.effect]) is not None}
+    merged = {(record, other) for record, kind, other in found if kind == "replaced-by"}
+    return frozenset(one for one in found if one[1] == "replaced-by" or not merged)
 
 
 def derive(events: Iterable[Event]) -> State | None:

@@ -21,7 +21,7 @@ from app.fhir.temporal import format_instant
 from app.interactions import Answer, Asked, Services, create, update
 from app.interactions.carrying import carry
 from app.interactions.writing import current
-from app.pathways.epr.derive import MERGE, TRIGGERS, Event, derive, history
+from app.pathways.epr.derive import LINKED, LINKS, TRIGGERS, Event, Joining, derive, history, links
 from app.pathways.epr.message import Message, read
 from app.pathways.making import BASE, organization
 from app.storage import events, resources
@@ -32,7 +32,6 @@ from app.storage.projection import resolver
 Json = dict[str, Any]
 
 PATHWAYS = f"{BASE}/Id/pathway"
-MERGED = "merge"  # of records: no event of a visit
 
 
 def process_message(services: Services, asked: Asked, bundle: Json) -> Answer:
@@ -59,16 +58,19 @@ def _processed(services: Services, tx: Tx, asked: Asked, message: Message, said:
             services, tx, message, _episode_id(org, before.patient, before.pathway) if before.visit else None
         )
     patient = _patient(services, tx, asked, message.patient)
-    effect = TRIGGERS[message.trigger][0] if message.trigger != MERGE else MERGED
+    other = _patient(services, tx, asked, message.into) if message.into is not None else None
+    if patient == other:
+        raise Fault("value", "a record and itself; expected two", "Patient.link")
+    effect = (LINKS if message.trigger in LINKS else TRIGGERS)[message.trigger][0]
     events.keep(
         tx,
         Logged(
             org, message.sender, message.control, said, message.at, patient, message.pathway, effect,
-            "\n".join(message.keys), message.start, message.end,
+            other or "\n".join(message.keys), message.start, message.end,
         ),
     )  # fmt: skip
-    if message.into is not None:
-        _merge(services, tx, asked, patient, _patient(services, tx, asked, message.into))
+    if other is not None:
+        _relink(services, tx, asked, patient, other)
         return _answer(services, tx, message, None)
     return _answer(services, tx, message, _rework(services, tx, asked, org, patient, message.pathway))
 
@@ -130,20 +132,32 @@ def _known(tx: Tx, names: information.Names) -> str | None:
     return found if found in ids else (ids[0] if len(ids) == 1 else None)
 
 
-def _merge(services: Services, tx: Tx, asked: Asked, gone: str, into: str) -> None:
-    """The record that goes is replaced by the other (A40). What is on file of either counts for both (P18)."""
-    if gone == into:
-        raise Fault("value", "a record merged into itself; expected two", "Patient.link")
-    id = gone.removeprefix("Patient/")
-    there = current(services, tx, asked, "Patient", id, "update")
-    if there is None or there.deleted:
-        raise Fault("unprocessable", "the patient is not known here; expected one who is", "MessageHeader.focus")
-    patient = orjson.loads(there.content)
-    link = {"type": "replaced-by", "other": {"reference": into}}
-    if link in patient.get("link", ()):
-        return
-    patient["link"] = [*patient.get("link", ()), link]
-    update.apply(services, tx, asked, "Patient", id, patient)
+def _relink(services: Services, tx: Tx, asked: Asked, one: str, other: str) -> None:
+    """The two records with the links that all that was said of them makes. What is on file of either counts for both
+    while one is replaced by the other (P18); told apart again, each has its own."""
+    resources.lock_match_keys(tx, [_key("link", *sorted((one, other)))])
+    said = [
+        Joining(each.org, each.at, each.effect, each.patient, each.visit, f"{each.sender}\x1f{each.control}")
+        for each in events.of_records(tx, one, other, tuple(LINKED))
+    ]
+    wanted = links(said)
+    going = ("replaced-by", "seealso") if wanted else ("replaced-by", "seealso", "replaces")
+    for record, there in ((one, other), (other, one)):
+        id = record.removeprefix("Patient/")
+        stored = current(services, tx, asked, "Patient", id, "update")
+        if stored is None or stored.deleted:
+            raise Fault("unprocessable", "the patient is not known here; expected one who is", "MessageHeader.focus")
+        patient = orjson.loads(stored.content)
+        before = patient.pop("link", [])
+        new = [{"type": kind, "other": {"reference": to}} for name, kind, to in sorted(wanted) if name == record]
+        kept = [each for each in before if not (_to(each) == there and each.get("type") in going) or each in new]
+        after = [*kept, *(each for each in new if each not in kept)]
+        if after != before:
+            update.apply(services, tx, asked, "Patient", id, patient | ({"link": after} if after else {}))
+
+
+def _to(link: Json) -> str:
+    return str(link.get("other", {}).get("reference", ""))
 
 
 # The episode -------------------------------------------------------------------------------------------------------
@@ -154,7 +168,7 @@ def _rework(services: Services, tx: Tx, asked: Asked, org: str, patient: str, pa
     resources.lock_match_keys(tx, [_key(org, patient, pathway)])
     id = _episode_id(org, patient, pathway)
     logged = events.of_episode(tx, org, patient, pathway)
-    episode = _episode(id, org, patient, pathway, [_event(one) for one in logged if one.effect != MERGED])
+    episode = _episode(id, org, patient, pathway, [_event(one) for one in logged if one.effect not in LINKED])
     there = current(services, tx, asked, "EpisodeOfCare", id, "update")
     if there is None or there.deleted or _said(orjson.loads(there.content)) != _said(episode):
         update.apply(services, tx, asked, "EpisodeOfCare", id, episode)

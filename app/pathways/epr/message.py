@@ -2,7 +2,8 @@
 
 A Bundle of type message: a MessageHeader, whose event is the v2 trigger (system v2-0003) or follows from the status of the
 focus; the Encounter or Appointment that it is about; the Patient, in the Bundle or by reference. For a merge (A40) the
-focus is the Patient whose record goes, with a link `replaced-by`.
+focus is the Patient whose record goes, with a link `replaced-by`; for two records that are linked (A24) one of them, with
+a link `seealso`; for what is taken apart again (A37) the same Patient with the link that goes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from app.fhir.outcome import Fault
 from app.fhir.temporal import interval
-from app.pathways.epr.derive import MERGE, TRIGGERS
+from app.pathways.epr.derive import LINKS, TRIGGERS
 
 Json = dict[str, Any]
 
@@ -33,7 +34,7 @@ LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`patient` and `into` are Patient resources of the Bundle or references; `into` for a merge alone. `keys` are the
+    """`patient` and `into` are Patient resources of the Bundle or references; `into` for a link of records alone. `keys` are the
     visit's numbers, `pathway` the episode or referral that it belongs to, "" for the one of the organisation."""
 
     sender: str
@@ -72,8 +73,8 @@ def read(bundle: Mapping[str, Any], zone: str) -> Message:
     at = _moment(bundle.get("timestamp"), "Bundle.timestamp", zone, required=True)
     assert at is not None
     trigger = _trigger(header, focus, place)
-    if trigger == MERGE:
-        return _merge(sender, control, at, focus, by_name)
+    if trigger in LINKS:
+        return _link(sender, control, trigger, at, focus, by_name)
     return _visit(sender, control, trigger, at, focus, by_name, zone)
 
 
@@ -115,17 +116,16 @@ def _trigger(header: Json, focus: Json, place: str) -> str:
             raise Fault(
                 "value", f"a status that says nothing; expected one of {', '.join(STATUSES[kind])}", f"{kind}.status"
             )
-    known = (*TRIGGERS, MERGE)
+    known = (*TRIGGERS, *LINKS)
     if code not in known:
         raise Fault(
             "value",
             f"an event that says nothing of a visit; expected one of {', '.join(known)}",
             f"{place}.eventCoding",
         )
-    if (code == MERGE) != (kind == "Patient"):
-        raise Fault(
-            "value", "the focus is of another type than the event; expected a Patient for A40 alone", f"{place}.focus"
-        )
+    if (code in LINKS) != (kind == "Patient"):
+        text = f"the focus is of another type than the event; expected a Patient for {', '.join(LINKS)} alone"
+        raise Fault("value", text, f"{place}.focus")
     return str(code)
 
 
@@ -161,14 +161,17 @@ def _visit(
     )  # fmt: skip
 
 
-def _merge(sender: str, control: str, at: int, focus: Json, by_name: dict[str, Json]) -> Message:
+def _link(sender: str, control: str, trigger: str, at: int, focus: Json, by_name: dict[str, Json]) -> Message:
+    kind = LINKS[trigger][1]
+    kinds = (kind,) if kind else ("replaced-by", "seealso")
     listed = focus.get("link")
     links = [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
     for one in links:
-        if one.get("type") == "replaced-by":
+        if one.get("type") in kinds:
             into = _patient(one.get("other"), by_name, "Patient.link.other")
-            return Message(sender, control, MERGE, at, focus, (), "", None, None, into)
-    raise Fault("required", "a merge without its survivor; expected a link of type replaced-by", "Patient.link")
+            return Message(sender, control, trigger, at, focus, (), "", None, None, into)
+    text = f"the other record is not named; expected a link of type {' or '.join(kinds)}"
+    raise Fault("required", text, "Patient.link")
 
 
 def _is_patient(reference: object) -> bool:

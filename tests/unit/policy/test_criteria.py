@@ -165,6 +165,8 @@ LOW, HIGH = interval("2026-03-01", ZONE)[0], interval("2026-03-09", ZONE)[1]
         ({"period": {"end": "2026-03-09"}}, (None, HIGH, True)),
         ({"period": {"start": "2026-03-01", "end": "2026-03-09"}}, (LOW, HIGH, True)),
         ({"period": {"start": "soon"}}, (None, None, False)),
+        ({"period": {"start": "2026-03-02", "end": "2026-03-01"}}, (None, None, False)),
+        ({"period": {"start": "2026-03-10T10:00:00Z", "end": "2026-03-10T09:59:59Z"}}, (None, None, False)),
         ({"period": {}}, (None, None, False)),
         ({"period": "always"}, (None, None, False)),
     ],

@@ -83,6 +83,22 @@ def test_a_choice_without_criteria_is_told_from_one_with_some() -> None:
     assert not compiled(provision={"type": "permit", "unheardOf": 1}).unfiltered
 
 
+@pytest.mark.parametrize(
+    ("reference", "doubts"),
+    [
+        ("Practitioner/nobody", ()),
+        ("https://elsewhere.example/Practitioner/1", ("ACTOR_ELSEWHERE",)),
+        ("urn:uuid:2c5f0b1e-0f3c-4a4e-9a8e-7a9f6a2d3c11", ("ACTOR_ELSEWHERE",)),
+        ("#team", ("ACTOR_ELSEWHERE",)),
+    ],
+)
+def test_somebody_who_can_never_be_kept_here_is_a_doubt(reference: str, doubts: tuple[str, ...]) -> None:
+    role = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]}
+    one = compiled(provision={"type": "deny", "actor": [{"role": role, "reference": {"reference": reference}}]})
+    assert (one.faults, one.doubts) == ((), doubts)
+    assert Directive.from_json(one.as_json()) == one
+
+
 def test_the_period_of_the_root_is_that_of_the_choice_and_each_start_and_end_a_moment() -> None:
     inner = {"type": "permit", "period": {"start": "2026-03-02"}}
     one = compiled(provision={"type": "deny", "period": {"end": "2026-03-09"}, "provision": [inner]})

@@ -166,6 +166,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("epr_event", schema=None) as batch_op:
         batch_op.create_index("epr_event_episode", ["org", "patient", "pathway"], unique=False)
+        batch_op.create_index("epr_event_patient", ["patient"], unique=False)
 
     op.create_table(
         "epoch",
@@ -750,6 +751,7 @@ def downgrade() -> None:
     op.drop_table("identity_choice")
     op.drop_table("epoch")
     with op.batch_alter_table("epr_event", schema=None) as batch_op:
+        batch_op.drop_index("epr_event_patient")
         batch_op.drop_index("epr_event_episode")
 
     op.drop_table("epr_event")
