@@ -65,6 +65,15 @@ def read(tx: Tx, resource: dict[str, Any], content: bytes) -> tuple[dict[str, An
     return resource, index.extract(resource, base_url=tx.base_url, zone=tx.zone)
 
 
+def texts(tx: Tx, resource: dict[str, Any], content: bytes) -> list[str]:
+    """What results are ordered by in a resource's texts and identifiers, as the columns hold it."""
+    extracted = read(tx, resource, content)[1]
+    return [
+        *(_string(text, "")[0] for _, text in extracted.strings),
+        *(short(value) for _, _, value, _, _ in extracted.identifiers),
+    ]
+
+
 def when(type_name: str, extracted: index.Index) -> tuple[int | None, int | None]:
     """The [low, high) of the type's own date, for the typed columns."""
     name = WHEN.get(type_name)

@@ -15,7 +15,7 @@ import orjson
 from app.fhir.outcome import Fault
 from app.fhir.query import Query, Sort
 from app.storage.engine import Tx
-from app.storage.indexing import FOREVER, PATIENT_PARAMS, STATUS, WHEN
+from app.storage.indexing import FOREVER, PATIENT_PARAMS, STATUS, WHEN, texts
 from app.storage.keys import param_number
 from app.storage.sql import Sql, all_of, any_of, sql
 
@@ -100,10 +100,11 @@ def after(keys: Sequence[Key], values: Sequence[Any]) -> Sql:
 def encode(values: Sequence[Any]) -> str:
     """The key of the row with these values. Where they are too long, texts are cut, the longest first, and the row
     itself, whose rid is the last value, is asked for the rest when the key is used."""
-    kept, cut = list(values), False
+    kept, cut = list(values), list[int]()
     while len(text := orjson.dumps([cut, kept])) > KEY_BYTES:
         longest = max((at for at, value in enumerate(kept) if isinstance(value, str)), key=lambda at: len(kept[at]))
-        kept[longest], cut = kept[longest][: len(kept[longest]) * 3 // 4], True
+        kept[longest] = kept[longest][: len(kept[longest]) * 3 // 4]
+        cut = sorted({*cut, longest})
     return text.decode()
 
 
@@ -120,8 +121,28 @@ def decode(tx: Tx, keys: Sequence[Key], cursor: str) -> list[Any]:
     found = tx.one(f"SELECT {', '.join(key.expression for key in keys)} FROM resource r WHERE r.rid = ?", values[-1])
     if found is not None and all(_begins(now, then) for now, then in zip(found, values, strict=True)):
         return list(found)
-    # The row has changed since: what is left of its place is told so that nothing after it is missed.
-    return [v + LAST if isinstance(v, str) and key.descending else v for key, v in zip(keys, values, strict=True)]
+    # The row has changed since: its place is that which it had when the page was made.
+    then = _once_said(tx, values[-1])
+    return [
+        _completed(value, then, key.descending) if number in cut else value
+        for number, (key, value) in enumerate(zip(keys, values, strict=True))
+    ]
+
+
+def _once_said(tx: Tx, rid: int) -> list[str]:
+    """The texts that a resource was ordered by in the versions that it had."""
+    rows = tx.rows(
+        "SELECT h.content FROM resource r JOIN history h ON h.patient = r.patient AND h.rid = r.rid"
+        " WHERE r.rid = ? AND NOT h.deleted",
+        rid,
+    )
+    return [text for (content,) in rows for text in texts(tx, orjson.loads(content), bytes(content))]
+
+
+def _completed(start: str, said: list[str], descending: bool) -> str:
+    """The text that was cut. One that nobody can tell any more is told so that nothing after it is missed."""
+    met = [one for one in said if one.startswith(start)]
+    return (max if descending else min)(met, default=start + LAST if descending else start)
 
 
 def _begins(now: Any, then: Any) -> bool:

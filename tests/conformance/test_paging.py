@@ -127,6 +127,30 @@ def test_every_page_is_decided_anew(steward: Caller, treating: Caller) -> None:
     assert (answer.status_code, answer.json.get("entry", [])) == (200, [])
 
 
+@pytest.mark.parametrize("order", ["name", "-name"])
+def test_a_page_goes_on_where_it_ended_though_its_last_row_is_gone_or_is_called_something_else(
+    app: Flask, steward: Caller, many: list[str], order: str
+) -> None:
+    """A long name does not fit into a link: where the row that had it has changed, its history tells."""
+    store: Store = app.extensions["services"].store
+    grant = Grant("d", 0, {"Endpoint": (Everything(),)}, writer="ods:RXB")
+    for change in ("gone", "renamed"):
+        first = steward.get(f"/Endpoint?_count=6&name=%E5%90%8D&_sort={order}")
+        shown = [entry["resource"]["id"] for entry in first.json["entry"]]
+        with store.begin() as tx:
+            last = resources.get(tx, EVERYTHING, "Endpoint", shown[-1])
+            assert last is not None
+            if change == "gone":
+                resources.delete(tx, grant, last)
+            else:
+                resources.update(tx, grant, last, orjson.loads(last.content) | {"name": "another"})
+        following = link(first)
+        assert following is not None
+        rest = list(walk(steward, following))
+        assert set(shown).isdisjoint(rest)
+        assert len(rest) == len(set(rest)) == {"gone": 54, "renamed": 53}[change]
+
+
 @pytest.mark.parametrize("order", ["", "&_sort=_id", "&_sort=name"])
 def test_while_others_write_nothing_that_stays_is_missed_or_comes_twice(
     app: Flask, steward: Caller, many: list[str], order: str
