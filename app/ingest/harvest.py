@@ -1,7 +1,7 @@
 """One round of harvesting one archive: read on from where the last round ended, or compare everything.
 
 What was read is written before the position moves on, so a round that is cut short is done again, not lost. A failure
-is kept with the source's state and leaves the other sources alone.
+is kept with the source's state and leaves the other sources alone. Of several processes one reads an archive at a time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from app.ingest import http, mapping, sync
 from app.ingest.configured import Configured
 from app.ingest.files import Read, Skipped
+from app.ingest.holding import Held, Lost
 from app.ingest.http import Unavailable, Unreadable
 from app.ingest.orthanc import Orthanc
 from app.ingest.qido import Qido, windows
@@ -31,7 +32,8 @@ from app.storage.sources import State
 SHARE_MAX = 0.5
 FEW = 5
 REFUSED_MAX = 20  # studies in a row that an archive may fail to give before it is taken to be in trouble
-MINUTE = 60_000_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
 
 
 def run(
@@ -48,47 +50,45 @@ def run(
     reconcile: compare everything; None: where that is due by the source's own setting.
     """
     report = Report(source.endpoint)
-    patience = configured.silent_minutes * MINUTE
-    began = State(configured.name, configured.kind, source.endpoint, patience=patience)
-    with store.begin() as tx:
-        state = sources.load(tx, configured.name) or began
-        at = tx.at
-    if state.endpoint != source.endpoint or state.kind != configured.kind:
-        state = began
-    state = replace(state, patience=patience)
+    began = State(configured.name, configured.kind, source.endpoint, patience=configured.silent_minutes * MINUTE)
+    held = Held.claim(store, began)
+    if held is None:
+        report.elsewhere = True
+        return report
+    state, at = held.state, store.clock()
     if reconcile is None:
         reconcile = state.succeeded > 0 and at - state.reconciled > configured.reconcile_hours * 60 * MINUTE
     connection = http.session(configured.timeout, configured.credentials)
-
-    def save(new: State) -> None:
-        nonlocal state
-        state = new
-        store.retry(lambda tx: sources.save(tx, new))
-
-    def counted(new: State, failures: int) -> None:
-        save(new)
-        day = datetime.fromtimestamp(at / 1_000_000, UTC).date().isoformat()
-        changed = len(report.created) + len(report.updated) + len(report.withdrawn)
-        if changed or failures:
-            store.retry(lambda tx: sources.count(tx, configured.name, day, changed, failures))
-
-    round_ = _Round(configured, source, registry, report, save, force)
+    round_ = _Round(configured, source, registry, report, held, force)
     try:
-        if configured.kind == "orthanc":
-            archive = Orthanc(configured.url, connection)
-            round_.orthanc_whole(archive, state, at) if reconcile else round_.orthanc(archive, state)
-        else:
-            qido = Qido(configured.url, connection)
-            today = datetime.fromtimestamp(at / 1_000_000, UTC).date() + timedelta(days=1)
-            round_.qido_whole(qido, state, at) if reconcile else round_.qido(qido, state, today)
-        sync.try_again(source, registry, report)
-        counted(replace(state, failures=0, problem="", attempted=at, succeeded=store.clock()), 0)
-    except Unavailable as error:
-        report.fail(configured.name, str(error))
-        counted(replace(state, failures=state.failures + 1, problem=str(error), attempted=at), 1)
+        try:
+            if configured.kind == "orthanc":
+                archive = Orthanc(configured.url, connection)
+                round_.orthanc_whole(archive, state, at) if reconcile else round_.orthanc(archive, state)
+            else:
+                qido = Qido(configured.url, connection)
+                today = datetime.fromtimestamp(at / SECOND, UTC).date() + timedelta(days=1)
+                round_.qido_whole(qido, state, at) if reconcile else round_.qido(qido, state, today)
+            sync.try_again(source, registry, report)
+            failures, problem, succeeded = 0, "", store.clock()
+        except Unavailable as error:
+            report.fail(configured.name, str(error))
+            failures, problem, succeeded = state.failures + 1, str(error), state.succeeded
+        held.save(replace(held.state, failures=failures, problem=problem, attempted=at, succeeded=succeeded))
+        _count(store, configured.name, at, report, failures)
+    except Lost:
+        report.elsewhere = True
     finally:
+        held.release()
         connection.close()
     return report
+
+
+def _count(store: Store, name: str, at: int, report: Report, failures: int) -> None:
+    day = datetime.fromtimestamp(at / SECOND, UTC).date().isoformat()
+    changed = len(report.created) + len(report.updated) + len(report.withdrawn)
+    if changed or failures:
+        store.retry(lambda tx: sources.count(tx, name, day, changed, min(failures, 1)))
 
 
 class _Round:
@@ -100,14 +100,15 @@ class _Round:
         source: Source,
         registry: Registry,
         report: Report,
-        save: Callable[[State], None],
+        held: Held,
         force: bool,
     ) -> None:
         self.configured = configured
         self.source = source
         self.registry = registry
         self.report = report
-        self.save = save
+        self.held = held
+        self.save = held.save
         self.force = force
         self.pending: dict[str, None] = {}
         self.refused = 0
@@ -205,6 +206,7 @@ class _Round:
     def _study(self, name: str, give: Callable[[], Sequence[Dataset | None] | None], *, again: bool = False) -> None:
         """Take in one study, all that the archive has of it. One that it does not give is left for later, and holds up
         no other; an archive that gives many in a row not is not read on. `again`: it was not given before."""
+        self.held.check()
         try:
             found = give()
         except Unreadable as error:

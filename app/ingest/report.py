@@ -18,6 +18,7 @@ class Report:
 
     archive: str = ""
     dry_run: bool = False
+    elsewhere: bool = False  # another process reads this archive, so that this one did not, or not to the end
     files: int = 0
     read: int = 0
     studies: int = 0
@@ -61,6 +62,7 @@ class Report:
         return {
             "archive": self.archive,
             "dryRun": self.dry_run,
+            "elsewhere": self.elsewhere,
             "files": self.files,
             "read": self.read,
             "patients": self.patients,
@@ -85,7 +87,8 @@ class Report:
         """For a terminal."""
         would = "would be " if self.dry_run else ""
         lines = [
-            f"{self.archive}{' (dry run: nothing was written)' if self.dry_run else ''}",
+            f"{self.archive}{' (dry run: nothing was written)' if self.dry_run else ''}"
+            + (" (is being read by another process)" if self.elsewhere else ""),
             f"  files {self.files}  patients {self.patients}  studies {self.studies}"
             f"  series {self.series}  instances {self.instances}",
             f"  {would}created {len(self.created)}  {would}updated {len(self.updated)}  unchanged {len(self.unchanged)}"

@@ -1,4 +1,8 @@
-"""How far each harvested archive has been read, and how well that goes: for the next run and for the health page."""
+"""How far each harvested archive has been read, and how well that goes: for the next run and for the health page.
+
+Whoever reads an archive holds it by a lease, and keeps what was read only while it is still the holder: of two processes
+one reads, and one that was taken for dead moves no position.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,8 @@ source_state = Table(
     Column("reconciled", BigInteger, nullable=False),
     Column("patience", BigInteger, nullable=False),
     Column("pending", Text, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("holder", Key, nullable=False),
 )
 
 source_day = Table(
@@ -66,6 +72,10 @@ class State:
 
 
 _COLUMNS = ", ".join(field.name for field in fields(State))
+_INSERT = (
+    f"INSERT INTO source_state ({_COLUMNS}, lease, holder) VALUES ({', '.join('?' for _ in fields(State))}, ?, ?)"
+    " ON CONFLICT (name) DO"
+)
 
 
 def load(tx: Tx, name: str) -> State | None:
@@ -78,10 +88,33 @@ def states(tx: Tx) -> list[State]:
     return [State(*row) for row in tx.rows(f"SELECT {_COLUMNS} FROM source_state ORDER BY name")]
 
 
-def save(tx: Tx, state: State) -> None:
-    tx.run("DELETE FROM source_state WHERE name = ?", state.name)
-    marks = ", ".join("?" for _ in fields(State))
-    tx.run(f"INSERT INTO source_state ({_COLUMNS}) VALUES ({marks})", *astuple(state))
+def claim(tx: Tx, began: State, holder: str, seconds: int) -> State | None:
+    """Lease a source, which is as `began` where it was never read; None while another holds it."""
+    until = tx.at + seconds * 1_000_000
+    leased = tx.run(
+        f"{_INSERT} UPDATE SET lease = excluded.lease, holder = excluded.holder WHERE source_state.lease < ?",
+        *astuple(began),
+        until,
+        holder,
+        tx.at,
+    )
+    return load(tx, began.name) if leased else None
+
+
+def save(tx: Tx, state: State, holder: str = "") -> bool:
+    """Keep what was read; False where the source is not `holder`'s any more, and nothing of this was kept."""
+    set_ = ", ".join(f"{field.name} = excluded.{field.name}" for field in fields(State))
+    return bool(
+        tx.run(f"{_INSERT} UPDATE SET {set_} WHERE source_state.holder = ?", *astuple(state), 0, holder, holder)
+    )
+
+
+def renew(tx: Tx, name: str, holder: str, seconds: int) -> bool:
+    """Hold a source for longer, or with 0 no more; False where it was lost meanwhile."""
+    until, kept = (tx.at + seconds * 1_000_000, holder) if seconds else (0, "")
+    return bool(
+        tx.run("UPDATE source_state SET lease = ?, holder = ? WHERE name = ? AND holder = ?", until, kept, name, holder)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -518,6 +518,8 @@ def upgrade() -> None:
         sa.Column("reconciled", sa.BigInteger(), nullable=False),
         sa.Column("patience", sa.BigInteger(), nullable=False),
         sa.Column("pending", sa.Text(), nullable=False),
+        sa.Column("lease", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
