@@ -26,6 +26,7 @@ settings.register_profile("suite", deadline=None, derandomize=True, suppress_hea
 settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+PARTITIONS = 4  # of a database of the kind "partitioned"
 RUN = "PYTEST_REGISTRY_RUN"  # the folder of this run, which its processes share
 
 
@@ -50,9 +51,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         needed(*mark.args)
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, partitions: int = 0) -> None:
     store = Store(url)
-    schema.upgrade(store)
+    schema.upgrade(store, number=partitions)
     store.close()  # of SQLite, the last connection to go moves the log into the file
 
 
@@ -61,6 +62,15 @@ def postgresql() -> str:
     """The run's PostgreSQL: the URL of its databases without a name, a bar, the name of the one to be copied."""
     needed("postgresql")
     return "|".join(postgres.shared(Path(os.environ[RUN]), migrate))
+
+
+@pytest.fixture(scope="session")
+def partitioned_postgresql(postgresql: str) -> str:
+    """The same, with a database that is divided by patient as the one to be copied."""
+    base = postgresql.split("|")[0]
+    template = postgres.create_database(base)
+    migrate(template, PARTITIONS)
+    return f"{base}|{template.removeprefix(base)}"
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +90,8 @@ def copies(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[s
             path = folder / f"registry-{os.urandom(4).hex()}.db"
             shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
             return f"sqlite:///{path}"
-        base, template = request.getfixturevalue("postgresql").split("|")
+        server = "partitioned_postgresql" if kind == "partitioned" else "postgresql"
+        base, template = request.getfixturevalue(server).split("|")
         made.append((base, postgres.create_database(base, template)))
         return made[-1][1]
 

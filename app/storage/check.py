@@ -8,7 +8,7 @@ from sqlalchemy import inspect
 
 from app.fhir.registry import TYPES
 from app.fhir.resource import load
-from app.storage import indexing, schema
+from app.storage import indexing, partitions, schema
 from app.storage.engine import Store, Tx
 from app.storage.resources import COLUMNS, Stored, digest, stored
 from app.storage.restoring import behindhand
@@ -32,6 +32,8 @@ def run(store: Store) -> Report:
     report.faults += [f"table {name} is missing" for name in sorted(missing)]
     if missing:
         return report
+    with store.engine.connect() as connection:
+        report.faults += partitions.faults(connection)
     last = -1
     with store.begin(reads=True) as tx:
         if behindhand(tx):

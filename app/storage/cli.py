@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from app.fhir.outcome import Fault
 from app.printing import json_option, say
 from app.storage import check, restoring, schema
 from app.storage.engine import Store
@@ -17,12 +19,16 @@ def _store() -> Store:
 
 
 @db.command("upgrade")
+@click.option("--partitions", type=int, default=0, help="PostgreSQL: divide by patient, while the database is empty.")
 @json_option
-def upgrade(as_json: bool) -> None:
+def upgrade(partitions: int, as_json: bool) -> None:
     """Apply the migrations that the database has not seen. To be run after a restore, too."""
     store = _store()
     before = schema.current(store)
-    schema.upgrade(store)
+    try:
+        schema.upgrade(store, number=partitions)
+    except Fault as fault:
+        raise click.ClickException(str(fault)) from fault
     restoring.carry_on(store)
     after = schema.current(store)
     words = f"up to date at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"

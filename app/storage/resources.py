@@ -105,13 +105,11 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
     if current is None or current.version == version:
         return current
     shown, located = visible(tx, grant, type_name, "h"), locatable(tx, grant, type_name, "h")
-    row = tx.one(
-        f"SELECT {COLUMNS.format('h')}, ({located.text}) FROM history h WHERE h.rid = ? AND h.version = ? AND {shown.text}",
-        *located.params,
-        current.rid,
-        version,
-        *shown.params,
-    )
+    statement = f"SELECT {COLUMNS.format('h')}, ({located.text}) FROM history h WHERE {{}}h.rid = ? AND h.version = ? AND {shown.text}"
+    there = (*located.params, current.patient, current.rid, version, *shown.params)
+    row = tx.one(statement.format("h.patient = ? AND "), *there)
+    if row is None and version < current.version:  # it may be from before the resource came to this patient
+        row = tx.one(statement.format(""), *located.params, current.rid, version, *shown.params)
     if row is None:
         return None
     found = stored(row)
@@ -268,20 +266,18 @@ def _put(
     )
     if existing:
         _keep(tx, current)
+        _move(tx, current, facts.patient)
         changed = tx.run(
             "UPDATE resource SET version = ?, updated = ?, deleted = FALSE, op = ?, content = ?, hash = ?, owner = ?,"
-            " status = ?, low = ?, high = ?, facts = ?, latest = ?, patient = ? WHERE patient = ? AND rid = ? AND version = ?",
+            " status = ?, low = ?, high = ?, facts = ?, latest = ? WHERE patient = ? AND rid = ? AND version = ?",
             *values,
             facts.patient,
-            current.patient,
             current.rid,
             current.version,
         )
         if changed != 1:
             raise Contention
         indexing.clear(tx, current.patient, current.rid)
-        if facts.patient != current.patient:
-            tx.many("UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(facts.patient, code, current.id)])
     else:
         tx.many(
             "INSERT INTO identity (type, id, rid, patient) VALUES (?, ?, ?, ?)",
@@ -310,9 +306,9 @@ def _reindex(tx: Tx, rid: int) -> None:
     resource, extracted = indexing.read(tx, orjson.loads(old.content), old.content)
     facts = projection.read(tx, resource, old.type, old.id, old.rid, old.owner, extracted)
     low, high = facts.when
+    _move(tx, old, facts.patient)
     tx.run(
-        "UPDATE resource SET owner = ?, status = ?, low = ?, high = ?, facts = ?, latest = ?, patient = ?"
-        " WHERE patient = ? AND rid = ?",
+        "UPDATE resource SET owner = ?, status = ?, low = ?, high = ?, facts = ?, latest = ? WHERE patient = ? AND rid = ?",
         facts.owner,
         facts.status,
         low,
@@ -320,17 +316,36 @@ def _reindex(tx: Tx, rid: int) -> None:
         facts.marks,
         indexing.latest(low, high),
         facts.patient,
-        old.patient,
         old.rid,
     )
     indexing.clear(tx, old.patient, old.rid)
-    if facts.patient != old.patient:
-        tx.many(
-            "UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(facts.patient, TYPES[old.type].code, old.id)]
-        )
     indexing.write(tx, old.type, extracted, facts.patient, old.rid)
     now = replace(old, patient=facts.patient, owner=facts.owner)
     projection.write(tx, now, resource, facts, moved_from=old.patient)
+
+
+_MOVED = "rid, updated, latest, low, high, version, type, op, deleted, id, hash, owner, status, facts, content"
+
+
+def _move(tx: Tx, current: Stored, patient: int) -> None:
+    """Take the row to another patient, as a new row, for the patient says on which machine it stands. Its history stays
+    with whom it was about. Raises Contention where it has changed meanwhile."""
+    if patient == current.patient:
+        return
+    row = tx.one(
+        f"SELECT {_MOVED} FROM resource WHERE patient = ? AND rid = ? AND version = ?",
+        current.patient,
+        current.rid,
+        current.version,
+    )
+    gone = "DELETE FROM resource WHERE patient = ? AND rid = ? AND version = ?"
+    if row is None or tx.run(gone, current.patient, current.rid, current.version) != 1:
+        raise Contention
+    marks = ", ".join("?" * len(row))
+    tx.many(f"INSERT INTO resource (patient, {_MOVED}) VALUES (?, {marks})", [(patient, *row)])
+    tx.many(
+        "UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(patient, TYPES[current.type].code, current.id)]
+    )
 
 
 def _keep(tx: Tx, current: Stored) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import inspect, text
 
+from app.fhir.outcome import Fault
 from app.storage import (  # noqa: F401  (the modules that define the tables)
     agenda,
     attempts,
@@ -18,6 +19,7 @@ from app.storage import (  # noqa: F401  (the modules that define the tables)
     events,
     idempotency,
     oauth,
+    partitions,
     people,
     reviews,
     sources,
@@ -43,11 +45,18 @@ def _config(store: Store) -> Any:
     return config
 
 
-def upgrade(store: Store, revision: str = "head") -> None:
-    """Apply every migration that the database has not seen."""
+def upgrade(store: Store, revision: str = "head", number: int = 0) -> None:
+    """Apply every migration that the database has not seen. `number` of partitions, 0 for as it is: see `partitions`."""
     from alembic import command
 
     command.upgrade(_config(store), revision)
+    if store.dialect == "postgresql":
+        with store.engine.begin() as connection:
+            divided = partitions.counts(connection).get("resource", 0)
+            if number or divided:  # a table that a migration has added is divided as the others are
+                partitions.divide(connection, number or divided)
+    elif number:
+        raise Fault("invalid", "SQLite has no partitions; expected PostgreSQL, or no number of them")
 
 
 def current(store: Store) -> str | None:

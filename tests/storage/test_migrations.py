@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
-from app.storage import schema
+from app.storage import partitions, schema
 from app.storage.engine import Store
 from app.storage.tables import metadata
 from tests.support.postgres import create_database
@@ -24,7 +24,12 @@ def empty(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
 
 def test_a_migrated_database_is_what_the_tables_say(store: Store) -> None:
     with store.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        parts = partitions.parts(connection)
+
+        def counted(_thing: object, name: str | None, _kind: str, _reflected: bool, _other: object) -> bool:
+            return name not in parts and getattr(getattr(_thing, "table", None), "name", None) not in parts
+
+        context = MigrationContext.configure(connection, opts={"compare_type": False, "include_object": counted})
         assert compare_metadata(context, metadata) == []
     assert schema.current(store) == schema.newest()
 
