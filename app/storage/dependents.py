@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.fhir.registry import TYPES
+from app.storage import former
 from app.storage.engine import Tx
+from app.storage.sql import sql
 
 if TYPE_CHECKING:
     from app.storage.resources import Stored
 
 
-def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[int]:
-    """Resources whose derived rows rest on this one: waiting for a patient, or naming an organisation or role."""
+def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[tuple[int, int]]:
+    """(patient, rid) of resources whose derived rows rest on this one: waiting for a patient, or naming an organisation or role."""
     if now.type == "Patient" and not existing:
         return [
-            rid
-            for (rid,) in tx.rows(
-                "SELECT DISTINCT rid FROM reference WHERE patient = 0 AND target = ? AND target_type = ?",
+            (patient, rid)
+            for patient, rid in tx.rows(
+                "SELECT DISTINCT patient, rid FROM reference WHERE patient = 0 AND target = ? AND target_type = ?",
                 now.id,
                 TYPES["Patient"].code,
             )
@@ -27,9 +29,9 @@ def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[int]:
         if now.type == "Endpoint" and not (existing and _owner_changed(tx, now)):
             return []
         return [
-            rid
-            for (rid,) in tx.rows(
-                "SELECT DISTINCT rid FROM reference WHERE target = ? AND target_type = ? AND rid <> ?",
+            (patient, rid)
+            for patient, rid in tx.rows(
+                "SELECT DISTINCT patient, rid FROM reference WHERE target = ? AND target_type = ? AND rid <> ?",
                 now.id,
                 TYPES[now.type].code,
                 now.rid,
@@ -39,5 +41,6 @@ def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[int]:
 
 
 def _owner_changed(tx: Tx, now: Stored) -> bool:
-    row = tx.one("SELECT owner FROM history WHERE rid = ? AND version = ?", now.rid, now.version - 1)
+    where = former.of(tx, "h", now.rid, now.patient) + sql(" AND h.version = ?", now.version - 1)
+    row = tx.one(f"SELECT h.owner FROM history h WHERE {where.text}", *where.params)
     return row is None or row[0] != now.owner

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from app.fhir.outcome import Fault
 from app.fhir.registry import TYPES
 from app.policy.grant import Grant
+from app.storage import former
 from app.storage.engine import Tx
 from app.storage.outbox import OLDEST
 from app.storage.predicate import locatable, visible
@@ -54,14 +55,16 @@ def _of_instance(
     if current is None:
         return None
     parts = []
-    for table, row in (("resource", "r"), ("history", "h")):
+    now = sql("r.patient = ? AND r.rid = ?", current.patient, current.rid)
+    then = former.of(tx, "h", current.rid, current.patient)
+    for table, row, where in (("resource", "r", now), ("history", "h", then)):
         shown, located = visible(tx, grant, type, row), locatable(tx, grant, type, row)
         located = sql("TRUE") if current.locatable and located.text == "TRUE" else "(" + located + ")"
         if not current.locatable:
             located = sql("FALSE")
         part = "SELECT " + _VERSION.format(row, "\0")
         head, tail = part.split("\0")
-        whole = head + located + tail + f" FROM {table} {row} WHERE {row}.rid = {current.rid} AND " + shown
+        whole = head + located + tail + f" FROM {table} {row} WHERE " + where + " AND " + shown
         if since is not None:
             whole = whole + sql(f" AND {row}.updated >= ?", since)
         if cursor is not None:

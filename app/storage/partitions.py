@@ -28,7 +28,7 @@ LARGE = (
     "emergency_grant",
     "told",
 )
-DIRECTORY = ("identity", "identifier", "person", "organisation", "match_key")
+DIRECTORY = ("identity", "identifier", "person", "former", "organisation", "match_key")
 MOST = 256  # partitions: each is some dozens of files, and a plan that prunes none of them opens all
 
 

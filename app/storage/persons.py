@@ -80,7 +80,8 @@ def regroup(tx: Tx, start: set[int]) -> None:
 def _edges(tx: Tx, rid: int) -> tuple[dict[str, set[int]], bool]:
     row = tx.one("SELECT content, id, deleted FROM resource WHERE patient = ? AND rid = ?", rid, rid)
     if row and row[2]:  # a record that was deleted is still the same person's, with all that stands on it
-        last = tx.one("SELECT content FROM history WHERE rid = ? AND NOT deleted ORDER BY version DESC LIMIT 1", rid)
+        where = "patient = ? AND rid = ? AND NOT deleted ORDER BY version DESC LIMIT 1"
+        last = tx.one(f"SELECT content FROM history WHERE {where}", rid, rid)
         row = (last[0] if last else b"", row[1])
     resource = orjson.loads(row[0]) if row and row[0] else {}
     found: dict[str, set[int]] = {"out": set(), "in": set(), "back": set()}

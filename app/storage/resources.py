@@ -21,7 +21,7 @@ from app.fhir.query import Clause, Query, Token
 from app.fhir.registry import TYPES
 from app.fhir.resource import dump
 from app.policy.grant import Grant
-from app.storage import foresight, indexing, outbox, projection
+from app.storage import foresight, former, indexing, outbox, projection
 from app.storage.dependents import dependents
 from app.storage.engine import Contention, Tx
 from app.storage.keys import new_id, new_rid
@@ -105,11 +105,15 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
     if current is None or current.version == version:
         return current
     shown, located = visible(tx, grant, type_name, "h"), locatable(tx, grant, type_name, "h")
-    statement = f"SELECT {COLUMNS.format('h')}, ({located.text}) FROM history h WHERE {{}}h.rid = ? AND h.version = ? AND {shown.text}"
-    there = (*located.params, current.patient, current.rid, version, *shown.params)
-    row = tx.one(statement.format("h.patient = ? AND "), *there)
-    if row is None and version < current.version:  # it may be from before the resource came to this patient
-        row = tx.one(statement.format(""), *located.params, current.rid, version, *shown.params)
+    statement = (
+        f"SELECT {COLUMNS.format('h')}, ("
+        + located
+        + ") FROM history h WHERE "
+        + former.of(tx, "h", current.rid, current.patient)
+        + sql(" AND h.version = ? AND ", version)
+        + shown
+    )
+    row = tx.one(statement.text, *statement.params)
     if row is None:
         return None
     found = stored(row)
@@ -236,8 +240,8 @@ def delete(tx: Tx, grant: Grant, current: Stored) -> Stored:
     indexing.clear(tx, current.patient, current.rid)
     projection.remove(tx, gone)
     outbox.record(tx, gone, OP_CODES["DELETE"])
-    for rid in dependents(tx, gone, existing=True):
-        _reindex(tx, rid)
+    for patient, rid in dependents(tx, gone, existing=True):
+        _reindex(tx, patient, rid)
     return gone
 
 
@@ -292,14 +296,15 @@ def _put(
     now = Stored(current.rid, current.type, current.id, version, updated, False, content, facts.patient, facts.owner)
     projection.write(tx, now, local, facts, moved_from=current.patient if existing else None, alone=alone)
     outbox.record(tx, now, op)
-    for rid in () if alone else dependents(tx, now, existing=existing):
-        _reindex(tx, rid)
+    for patient, rid in () if alone else dependents(tx, now, existing=existing):
+        _reindex(tx, patient, rid)
     return now
 
 
-def _reindex(tx: Tx, rid: int) -> None:
+def _reindex(tx: Tx, patient: int, rid: int) -> None:
     """Derive the index and policy rows of a resource again, because something it refers to has changed or come."""
-    row = tx.one(f"SELECT {COLUMNS.format('r')} FROM resource r WHERE r.rid = ? AND NOT r.deleted", rid)
+    where = "r.patient = ? AND r.rid = ? AND NOT r.deleted"
+    row = tx.one(f"SELECT {COLUMNS.format('r')} FROM resource r WHERE {where}", patient, rid)
     if row is None:
         return
     old = stored(row)
@@ -343,6 +348,7 @@ def _move(tx: Tx, current: Stored, patient: int) -> None:
         raise Contention
     marks = ", ".join("?" * len(row))
     tx.many(f"INSERT INTO resource (patient, {_MOVED}) VALUES (?, {marks})", [(patient, *row)])
+    former.note(tx, current.rid, current.patient)
     tx.many(
         "UPDATE identity SET patient = ? WHERE type = ? AND id = ?", [(patient, TYPES[current.type].code, current.id)]
     )

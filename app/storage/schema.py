@@ -17,6 +17,7 @@ from app.storage import (  # noqa: F401  (the modules that define the tables)
     drafts,
     emergencies,
     events,
+    former,
     idempotency,
     oauth,
     partitions,

@@ -337,6 +337,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "former",
+        sa.Column("rid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("patient", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("rid", "patient"),
+    )
+    op.create_table(
         "draft",
         sa.Column("id", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         sa.Column("browser", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
@@ -718,6 +724,7 @@ def downgrade() -> None:
     op.drop_table("oauth_refresh")
     op.drop_table("oauth_pending")
     op.drop_table("draft")
+    op.drop_table("former")
     op.drop_table("oauth_launch")
     op.drop_table("oauth_family")
     op.drop_table("oauth_code")
