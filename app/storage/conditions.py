@@ -67,7 +67,11 @@ class Builder:
         x = self.alias()
         of_param = f"{x}.param = {param_number(key)} AND " if key else ""
         if driving:
-            return f"{row}.rid IN (SELECT {x}.rid FROM {table} {x} WHERE {of_param}" + test(x) + ")"
+            return (
+                f"({row}.patient, {row}.rid) IN (SELECT {x}.patient, {x}.rid FROM {table} {x} WHERE {of_param}"
+                + test(x)
+                + ")"
+            )
         head = f"EXISTS (SELECT 1 FROM {table} {x} WHERE {x}.patient = {row}.patient AND {x}.rid = {row}.rid AND "
         return head + of_param + test(x) + ")"
 
@@ -240,7 +244,7 @@ class Builder:
         if chain.param.name in PATIENT_PARAMS.get(type_name, ()) and chain.target == "Patient":
             a, b = self.alias(), self.alias()
             group = (
-                f"SELECT {b}.patient FROM resource {t} JOIN person {a} ON {a}.patient = {t}.rid"
+                f"SELECT {b}.patient FROM resource {t} JOIN person {a} ON {a}.patient = {t}.patient"
                 f" JOIN person {b} ON {b}.grp = {a}.grp WHERE " + reached
             )
             return self.patient_in(group, row)

@@ -41,6 +41,8 @@ def dependents(tx: Tx, now: Stored, *, existing: bool) -> list[tuple[int, int]]:
 
 
 def _owner_changed(tx: Tx, now: Stored) -> bool:
-    where = former.of(tx, "h", now.rid, now.patient) + sql(" AND h.version = ?", now.version - 1)
-    row = tx.one(f"SELECT h.owner FROM history h WHERE {where.text}", *where.params)
+    before = (
+        "SELECT h.owner FROM " + former.versions(tx, now.rid, now.patient) + sql(" AND h.version = ?", now.version - 1)
+    )
+    row = tx.one(before.text, *before.params)
     return row is None or row[0] != now.owner

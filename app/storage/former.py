@@ -21,9 +21,13 @@ def note(tx: Tx, rid: int, patient: int) -> None:
     tx.many("INSERT INTO former (rid, patient) VALUES (?, ?) ON CONFLICT DO NOTHING", [(rid, patient)])
 
 
-def of(tx: Tx, row: str, rid: int, patient: int) -> Sql:
-    """Rows of `history` (by the alias `row`) that are earlier versions of a resource which is about `patient` now."""
-    known = "SELECT CAST(? AS BIGINT) UNION ALL SELECT p.patient FROM former p WHERE p.rid = ?"
-    # As an array it is known before the rows are looked for, so that only the patients' partitions are.
-    among = f"= ANY(ARRAY({known}))" if tx.postgresql else f"IN ({known})"
-    return sql(f"{row}.patient {among} AND {row}.rid = ?", patient, rid, rid)
+def versions(tx: Tx, rid: int, patient: int) -> Sql:
+    """FROM and WHERE of the earlier versions, as `h`, of a resource which is about `patient` now."""
+    whom = "(SELECT CAST(? AS BIGINT) AS patient UNION SELECT p.patient FROM former p WHERE p.rid = ?) k"
+    # One patient after the other, so that only their partitions are looked into: OFFSET keeps the planner from other ways.
+    text = (
+        f"{whom} CROSS JOIN LATERAL (SELECT * FROM history v WHERE v.patient = k.patient AND v.rid = ? OFFSET 0) h WHERE TRUE"
+        if tx.postgresql
+        else f"{whom} JOIN history h ON h.patient = k.patient WHERE h.rid = ?"
+    )
+    return sql(text, patient, rid, rid)

@@ -55,16 +55,15 @@ def _of_instance(
     if current is None:
         return None
     parts = []
-    now = sql("r.patient = ? AND r.rid = ?", current.patient, current.rid)
-    then = former.of(tx, "h", current.rid, current.patient)
-    for table, row, where in (("resource", "r", now), ("history", "h", then)):
+    now = sql("resource r WHERE r.patient = ? AND r.rid = ?", current.patient, current.rid)
+    for row, found in (("r", now), ("h", former.versions(tx, current.rid, current.patient))):
         shown, located = visible(tx, grant, type, row), locatable(tx, grant, type, row)
         located = sql("TRUE") if current.locatable and located.text == "TRUE" else "(" + located + ")"
         if not current.locatable:
             located = sql("FALSE")
         part = "SELECT " + _VERSION.format(row, "\0")
         head, tail = part.split("\0")
-        whole = head + located + tail + f" FROM {table} {row} WHERE " + where + " AND " + shown
+        whole = head + located + tail + " FROM " + found + " AND " + shown
         if since is not None:
             whole = whole + sql(f" AND {row}.updated >= ?", since)
         if cursor is not None:

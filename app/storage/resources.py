@@ -108,8 +108,8 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
     statement = (
         f"SELECT {COLUMNS.format('h')}, ("
         + located
-        + ") FROM history h WHERE "
-        + former.of(tx, "h", current.rid, current.patient)
+        + ") FROM "
+        + former.versions(tx, current.rid, current.patient)
         + sql(" AND h.version = ? AND ", version)
         + shown
     )

@@ -75,14 +75,15 @@ def site(folder: Path, url: str, world: World, workers: int, threads: int) -> It
     settings = Settings(
         database_url=url, keys_dir=f"{folder}/keys", base_url=f"{server.address}/fhir", log_level="error"
     )
-    tokens = _tokens(settings)
+    tokens = tokens_of(settings)
     try:
         yield Site(world, url, server, tokens, server.start(), workers, threads)
     finally:
         server.close()
 
 
-def _tokens(settings: Settings) -> dict[str, str]:
+def tokens_of(settings: Settings) -> dict[str, str]:
+    """Registers those who ask; a token for each of CALLERS, and what the gate proves itself by."""
     app = create_app(settings)
     services, found = app.extensions["services"], {}
     for name, (kind, ods, scope, purpose) in CALLERS.items():
