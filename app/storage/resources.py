@@ -110,8 +110,8 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
         + located
         + ") FROM "
         + former.versions(tx, current.rid, current.patient)
-        + sql(" AND h.version = ? AND ", version)
-        + shown
+        + sql(" AND h.version = ? AND (", version)
+        + (shown + ")")
     )
     row = tx.one(statement.text, *statement.params)
     if row is None:

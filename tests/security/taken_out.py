@@ -124,8 +124,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         (24,),
         "app/storage/resources.py",
-        'WHERE h.rid = ? AND h.version = ? AND {shown.text}"',
-        'WHERE h.rid = ? AND h.version = ? AND ({shown.text} OR TRUE)"',
+        '        + (shown + ")")\n',
+        '        + (shown + " OR TRUE)")\n',
     ),
     Defence(
         (26,),
