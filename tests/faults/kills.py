@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.region import caller, settle
 from tests.support.server import Running
 
 EVERY_SECONDS = 0.7
+PAUSE_SECONDS = 0.05  # while nobody listens
 WRITERS = 4
 
 
@@ -32,27 +34,30 @@ def run(dburl: str, folder: Path, size: int) -> Found:
     whole: list[str] = []
     answers = {"refused or cut off": 0}
     stopping, kills = threading.Event(), [0]
-    each = max(1, size // WRITERS // 4)
+    each = -(-size // WRITERS)
 
     def send(method: str, path: str, body: Any) -> bool:
         try:
             answer = requests.request(method, f"{base}{path}", json=body, headers=steward, timeout=10)
         except requests.RequestException:
             answers["refused or cut off"] += 1
+            time.sleep(PAUSE_SECONDS)
             return False
         return answer.status_code in (200, 201)
 
     def write(thread: int) -> None:
-        number = 0
-        while number < each or kills[0] < LEAST_KILLS:
+        number = acknowledged = 0
+        while acknowledged < each or kills[0] < LEAST_KILLS:
             number += 1
             id = f"k{thread}x{number}"
             if send("PUT", f"/Patient/{id}", person(id)):
                 ids.append(id)
+                acknowledged += 1
             three = [f"t{thread}x{number}x{part}" for part in range(3)]
             if send("POST", "", _transaction(three)):
                 whole.append(three[0])
                 ids.extend(three)
+                acknowledged += 3
 
     killer = threading.Thread(target=kill, args=(server, EVERY_SECONDS, stopping, kills))
     try:
@@ -76,6 +81,7 @@ def run(dburl: str, folder: Path, size: int) -> Found:
     half = [one for one in halves if sum(f"{one}x{part}" in there for part in range(3)) != 3]
     found.counters["half transactions"] = len(half)
     found.must(not half, "no transaction is half there")
+    found.must(len(ids) >= size, "as many writes as were wanted were acknowledged")
     found.must(kills[0] >= LEAST_KILLS, "something was killed")
     kept(app, found, ids)
     app.extensions["services"].store.close()
