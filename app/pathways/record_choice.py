@@ -123,8 +123,7 @@ def _recorded(services: Services, tx: Tx, asked: Asked, wish: Wish) -> Answer:
 
 def hold_choices(tx: Tx, reference: str) -> None:
     """Hold off any other choice of the patient until the transaction ends: whoever comes back from here is next."""
-    resources.lock_match_keys(tx, [blake2b(f"record-choice {reference}".encode(), digest_size=16).digest()])
-    tx.flush()
+    resources.lock_match_keys(tx, [blake2b(f"record-choice {reference}".encode(), digest_size=16).digest()], now=True)
 
 
 def _patient(tx: Tx, wish: Wish) -> tuple[str, Person]:

@@ -33,8 +33,7 @@ def _hash(kind: str, holder: str) -> bytes:
 
 def hold(tx: Tx, kind: str, *holders: str) -> None:
     """Whoever else tries for one of them waits until the transaction ends: what is read from here on stays as it is."""
-    resources.lock_match_keys(tx, sorted(_hash(f"attempt {kind}", one) for one in holders))
-    tx.flush()
+    resources.lock_match_keys(tx, [_hash(f"attempt {kind}", one) for one in holders], now=True)
 
 
 def note(tx: Tx, kind: str, *holders: str) -> None:

@@ -2,7 +2,7 @@
 
 Every table of LARGE leads with `patient` and has no constraint that spans patients, so that one patient's rows stand in one
 partition of each, and the same key distributes them over machines. What must be found without knowing the patient stands in
-the tables of DIRECTORY: from an id, an identifier, an organisation or a merged record to the patient. The log (`audit`,
+small tables that stay whole: from an id, an identifier, an organisation or a merged record to the patient. The log (`audit`,
 `change`, `outbox`) is kept in its own order, which is time's.
 """
 
@@ -28,7 +28,6 @@ LARGE = (
     "emergency_grant",
     "told",
 )
-DIRECTORY = ("identity", "identifier", "person", "former", "organisation", "match_key")
 MOST = 256  # partitions: each is some dozens of files, and a plan that prunes none of them opens all
 
 

@@ -120,7 +120,7 @@ def get_version(tx: Tx, grant: Grant, type_name: str, id: str, version: int) -> 
     return replace(found, locatable=found.locatable and current.locatable)
 
 
-FEW = 8
+FEW = 8  # looked up one by one: with lists, whose length it does not know, PostgreSQL plans anew every time
 _THERE = (
     "SELECT i.type, i.id, r.rid, r.owner FROM identity i JOIN resource r ON r.patient = i.patient AND r.rid = i.rid"
     " WHERE NOT r.deleted AND"
@@ -134,9 +134,7 @@ def unresolved(tx: Tx, references: Iterable[str]) -> set[str]:
     if not missing:
         return missing
     named = [(TYPES[type_name].code, id) for type_name, id in (one.split("/") for one in sorted(missing))]
-    if (
-        len(named) <= FEW
-    ):  # a look-up for each: with lists, whose length it does not know, the database plans anew every time
+    if len(named) <= FEW:
         one_of = " UNION ALL ".join([f"{_THERE} i.type = ? AND i.id = ?"] * len(named))
         rows = tx.rows(one_of, *(value for pair in named for value in pair))
     else:
@@ -162,9 +160,10 @@ def match_keys(query: Query) -> set[bytes]:
     return {blake2b(key.encode(), digest_size=16).digest() for key in named or {whole}}
 
 
-def lock_match_keys(tx: Tx, keys: Iterable[bytes]) -> None:
+def lock_match_keys(tx: Tx, keys: Iterable[bytes], *, now: bool = False) -> None:
     """Hold the keys from the next statement until the transaction ends, so that two never search by one at once; in order,
-    so that two transactions never wait for each other."""
+    so that two transactions never wait for each other. `now`: they are held when this returns, for whoever goes by the
+    clock or by what they have looked up before."""
     for key in sorted(set(keys)):
         if ("held", key) not in tx.memory:
             tx.many(
@@ -172,6 +171,8 @@ def lock_match_keys(tx: Tx, keys: Iterable[bytes]) -> None:
                 [(key, tx.at)],
             )
             tx.memory["held", key] = True
+    if now:
+        tx.flush()
 
 
 def same_person(tx: Tx, reference: str, patient: int) -> bool:

@@ -87,14 +87,10 @@ const configuration = (session, base) => ({
 
 /** Whether the archive has the study for this session; where it has not, that has been said. A busy archive is asked again. */
 async function there(session, { base, uid }) {
-  for (let tries = 0; ; tries += 1) {
-    const answer = await session.fetch(`${base}/studies?StudyInstanceUID=${uid}`, { headers: { Accept: "application/dicom+json" } });
-    if (answer.ok || tries === TRIES || ![429, 503].includes(answer.status)) {
-      judge(answer.status);
-      return answer.ok;
-    }
-    await new Promise((done) => setTimeout(done, 1000 * Math.min(5, Number(answer.headers.get("Retry-After")) || 1)));
-  }
+  const asked = { headers: { Accept: "application/dicom+json" } };
+  const answer = await session.patiently(`${base}/studies?StudyInstanceUID=${uid}`, asked, TRIES, [429, 503]);
+  judge(answer.status);
+  return answer.ok;
 }
 
 async function start() {

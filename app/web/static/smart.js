@@ -111,4 +111,13 @@ export class Session {
     if (this.grant) headers["Emergency-Grant"] = this.grant;
     return fetch(url, { ...options, headers });
   }
+
+  /** The same, up to `tries` times more while the answer is one of `busy`, as soon as it says, within five seconds. */
+  async patiently(address, options, tries, busy = [503]) {
+    for (let tried = 0; ; tried += 1) {
+      const answer = await this.fetch(address, options);
+      if (tried === tries || !busy.includes(answer.status)) return answer;
+      await new Promise((done) => setTimeout(done, 1000 * Math.min(5, Number(answer.headers.get("Retry-After")) || 1)));
+    }
+  }
 }

@@ -48,15 +48,10 @@ export class Archive {
   }
 
   async blob(address, accept, signal) {
-    let answer;
-    for (let tries = 0; ; tries += 1) {
-      answer = await this.session.fetch(address, { headers: { Accept: accept }, signal }).catch((problem) => {
-        if (problem.name === "AbortError") throw problem;
-        throw new NoPicture(problem.name === "LaunchProblem" ? problem.message : "The archive cannot be reached from here.");
-      });
-      if (answer.status !== 503 || tries === 3) break;
-      await new Promise((done) => setTimeout(done, 1000 * Math.min(5, Number(answer.headers.get("Retry-After")) || 1)));
-    }
+    const answer = await this.session.patiently(address, { headers: { Accept: accept }, signal }, 3).catch((problem) => {
+      if (problem.name === "AbortError") throw problem;
+      throw new NoPicture(problem.name === "LaunchProblem" ? problem.message : "The archive cannot be reached from here.");
+    });
     if (!answer.ok) throw new NoPicture(words(answer.status), [401, 403].includes(answer.status));
     return answer.blob();
   }
