@@ -11,6 +11,7 @@ import orjson
 from app.access.enforcement import Enforcement
 from app.config import Settings
 from app.demo.cli import STEWARD
+from app.demo.organisations import CEDARHOLME
 from app.demo.region import region
 from app.fhir.search import parse
 from app.ingest.archive import REGION
@@ -20,6 +21,10 @@ from app.published import validator
 from app.storage import resources, reviews, search, sources, tables  # noqa: F401  (reviews, sources: their tables)
 from app.storage.engine import Store, Tx
 
+AT = 1_773_136_800_000_000  # 2026-03-10T10:00:00Z
+SYSTEM = CEDARHOLME.source.patient_system
+MORE_NUMBERS = ("2008-4", "H31EXAMPLE", "4MR1")
+
 
 def opened(url: str, wanted: Iterable[dict[str, Any]] | None = None) -> Services:
     """Services on a new database that holds `wanted`, by default the demo region without its studies."""
@@ -27,11 +32,25 @@ def opened(url: str, wanted: Iterable[dict[str, Any]] | None = None) -> Services
     tables.metadata.create_all(store.engine)
     services = Services(store, Enforcement(Switches()), Settings(), bytes.hex, bytes.fromhex, validator())
     if wanted is None:
-        wanted = [
-            one for one in region(store.clock()) if one["resourceType"] not in ("ImagingStudy", "DiagnosticReport")
-        ]
+        wanted = without_studies(store.clock())
     put(services, *wanted)
     return services
+
+
+def without_studies(at: int) -> list[dict[str, Any]]:
+    """The demo region as it is at an instant, but for its studies and their reports."""
+    return [one for one in region(at) if one["resourceType"] not in ("ImagingStudy", "DiagnosticReport")]
+
+
+def people() -> list[dict[str, Any]]:
+    """The demo region without studies, where Cedarholme knows the patients of all files."""
+    wanted = without_studies(AT)
+    (elder,) = [one for one in wanted if one["id"] == "elder"]
+    for number in MORE_NUMBERS:
+        elder["identifier"].append({"system": SYSTEM, "value": number})
+    # The files disagree with each other on these, as files of several people do.
+    del elder["gender"], elder["birthDate"]
+    return wanted
 
 
 def put(services: Services, *wanted: dict[str, Any]) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 import pydicom.data
 import pytest
 
-from app.demo.organisations import CEDARHOLME
-from app.demo.region import region
 from app.ingest import archive as ingest_archive
 from app.ingest import files, harvest, sync
 from app.ingest.configured import Configured
@@ -19,15 +17,12 @@ from app.ingest.report import Report
 from app.interactions import Services
 from app.storage import sources
 from tests.e2e.ingest_orthanc import DICOMWEB, INSTALL, ORTHANC, Running, running
-from tests.e2e.ingest_region import in_sqlite, opened, put, studies
+from tests.e2e.ingest_region import SYSTEM, in_sqlite, opened, people, put, studies
 
 FILES = Path(pydicom.data.__file__).parent
 DICOMDIRTESTS = FILES / "test_files" / "dicomdirtests"
 MORE = (FILES / "charset_files" / "chrJapMulti.dcm", FILES / "charset_files" / "chrH31.dcm")
-MORE_NUMBERS = ("2008-4", "H31EXAMPLE", "4MR1")
-AT = 1_773_136_800_000_000  # 2026-03-10T10:00:00Z
 ENDPOINT = "Endpoint/cedarholme-archive"
-SYSTEM = CEDARHOLME.source.patient_system
 MISSING = ORTHANC is None or not DICOMWEB.exists()
 
 pytestmark = pytest.mark.skipif(MISSING and os.environ.get("CI") != "true", reason=INSTALL)
@@ -42,24 +37,6 @@ def archive(tmp_path: Path) -> Iterator[Running]:
 
 def is_image(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(("README", "DICOMDIR"))
-
-
-def people() -> list[dict[str, Any]]:
-    """The demo region without studies, where Cedarholme knows the patients of all files."""
-    wanted = [one for one in region(AT) if one["resourceType"] not in ("ImagingStudy", "DiagnosticReport")]
-    (elder,) = [one for one in wanted if one["id"] == "elder"]
-    for number in MORE_NUMBERS:
-        elder["identifier"].append({"system": SYSTEM, "value": number})
-    # The files disagree with each other on these, as files of several people do.
-    del elder["gender"], elder["birthDate"]
-    return wanted
-
-
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    made = opened(in_sqlite(tmp_path), people())
-    yield made
-    made.store.close()
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from app.interactions import Services
 from app.storage import schema
 from tests.e2e.ingest_between import Between, between
 from tests.e2e.ingest_orthanc import Running, running
-from tests.e2e.ingest_region import in_sqlite, opened, studies
-from tests.e2e.test_ingest_harvest import ENDPOINT, feed, harvested, people, qido
+from tests.e2e.ingest_region import studies
+from tests.e2e.test_ingest_harvest import ENDPOINT, feed, harvested, qido
 from tests.support.dicom import REJECTED, TEST_FILES, key_objects
 from tests.support.parts import requires
 from tests.support.server import FLASK, ROOT
@@ -42,13 +42,6 @@ def archive(tmp_path: Path) -> Iterator[Running]:
     folder.mkdir()
     with running(folder) as made:
         yield made
-
-
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    made = opened(in_sqlite(tmp_path), people())
-    yield made
-    made.store.close()
 
 
 def images() -> list[Path]:

@@ -18,8 +18,8 @@ from app.ingest.report import Report
 from app.interactions import Services
 from tests.e2e.ingest_between import between
 from tests.e2e.ingest_orthanc import DICOMWEB, INSTALL, ORTHANC, Running, running
-from tests.e2e.ingest_region import in_sqlite, opened, studies
-from tests.e2e.test_ingest_harvest import ENDPOINT, harvested, is_image, people, state
+from tests.e2e.ingest_region import studies
+from tests.e2e.test_ingest_harvest import ENDPOINT, harvested, is_image, state
 
 DICOMDIRTESTS = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
 MISSING = ORTHANC is None or not DICOMWEB.exists()
@@ -33,13 +33,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("orthanc")) as made:
         made.store(*(path for path in sorted(DICOMDIRTESTS.rglob("*")) if is_image(path)))
         yield made
-
-
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    made = opened(in_sqlite(tmp_path), people())
-    yield made
-    made.store.close()
 
 
 def feed(url: str) -> Configured:
